@@ -1,0 +1,33 @@
+# `make demo` runs the main job and `make test` passes the tests, each on a bare machine:
+# both set up a virtual environment in .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test check benchmark clean
+
+demo: .venv/examples
+	$(BIN)/python examples/compare.py
+
+test: check
+	$(BIN)/python -m pytest
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: .venv/examples
+	$(BIN)/python benchmarks/training_step.py
+
+clean:
+	rm -rf .venv results
+
+# One stamp an extra: installed once, and again when setup.cfg changes.
+.venv/%: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@

@@ -1,0 +1,137 @@
+"""DropMax on few images of MNIST, in the setting that its authors released.
+
+    python examples/dropmax_mnist.py --train-size 1000 --seeds 5
+
+The first 100 (500) training images of each class in file order, pixels in [0, 1]; LeNet; Adam with
+1e-3, 1e-4 and 1e-5 in thirds of the steps; batches of 100; 200 epochs; weight decay 1e-4 on every
+variable but DropMax's two extra branches; the last model tested on all 10,000 images. The authors'
+code, run in this setting over five seeds of 1K: softmax 4.99 %, DropMax 3.61 %, ratio 0.72.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import data
+import dropmax_plots
+import keras
+import methods
+import networks
+import numpy as np
+from intervals import describe, mean_interval, ratio_interval
+from runs import Runs, versions, write_json
+
+WEIGHT_DECAY = 1e-4
+BATCH_SIZE = 100
+EPOCHS_BETWEEN_CURVE_POINTS = 10
+
+
+def main() -> None:
+    args = parse_arguments()
+    images = data.first_of_each_class(data.load("mnist", args.data_dir), args.train_size // 10)
+    settings = {"train_size": args.train_size, "epochs": args.epochs}
+    runs = Runs(args.out or f"results/dropmax_mnist/{args.train_size}", settings)
+
+    def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
+        model = compiled_model(method, args.train_size, args.epochs)
+        curve = Convergence(images, args.epochs)
+        model.fit(
+            images.x_train,
+            images.y_train,
+            batch_size=BATCH_SIZE,
+            epochs=args.epochs,
+            verbose=0,
+            callbacks=[*callbacks, curve],
+        )
+        model.save(runs.model_path(method, seed))
+        predicted = methods.serving(model).predict(images.x_test, batch_size=1000, verbose=0)
+        error = 100 * float((predicted.argmax(axis=1) != images.y_test).mean())
+        return {"test_error": error, "convergence": curve.points}
+
+    results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
+    report(results, runs.folder, settings)
+    if {"softmax", "dropmax"} <= set(args.methods):
+        draw(runs, results, images)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train-size", type=int, default=1000, help="1000 or 5000 in the paper")
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=5, help="the number of seeds")
+    parser.add_argument("--methods", nargs="+", default=["softmax", "dropmax"])
+    parser.add_argument("--data-dir", help="folder of TFDS's prepared datasets")
+    parser.add_argument("--out", help="folder of the results")
+    return parser.parse_args()
+
+
+def compiled_model(method: str, train_size: int, epochs: int) -> keras.Model:
+    model = methods.build(
+        method,
+        lambda inputs: networks.lenet(inputs, WEIGHT_DECAY),
+        (28, 28, 1),
+        10,
+        **networks.decayed(WEIGHT_DECAY),
+    )
+    third = train_size // BATCH_SIZE * epochs // 3
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([third, 2 * third], [1e-3, 1e-4, 1e-5])
+    # 1e-8 is Adam's epsilon in the TensorFlow that the authors used.
+    model.compile(keras.optimizers.Adam(rate, epsilon=1e-8), loss=methods.METHODS[method].loss())
+    return model
+
+
+class Convergence(keras.callbacks.Callback):
+    """Follows the cross-entropy of training and test images, with the mask at its expectation."""
+
+    def __init__(self, images: data.Images, epochs: int) -> None:
+        super().__init__()
+        self.images, self.epochs = images, epochs
+        self.points: dict[str, list[float]] = {"epoch": [], "train": [], "test": []}
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.serving = methods.serving(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if (epoch + 1) % EPOCHS_BETWEEN_CURVE_POINTS and epoch >= EPOCHS_BETWEEN_CURVE_POINTS:
+            return
+        images = self.images
+        self.points["epoch"].append(epoch + 1)
+        self.points["train"].append(self._cross_entropy(images.x_train, images.y_train))
+        self.points["test"].append(self._cross_entropy(images.x_test, images.y_test))
+
+    def _cross_entropy(self, x: np.ndarray, y: np.ndarray) -> float:
+        probabilities = self.serving.predict(x, batch_size=1000, verbose=0)
+        target = np.take_along_axis(probabilities, y[:, None], axis=1)
+        return float(-np.log(np.maximum(target, np.finfo("float32").tiny)).mean())
+
+
+def report(
+    results: dict[str, list[dict[str, Any]]], folder: Path, settings: dict[str, Any]
+) -> None:
+    errors = {method: [run["test_error"] for run in runs] for method, runs in results.items()}
+    summary: dict[str, Any] = {"settings": settings, "versions": versions(), "methods": {}}
+    for method, values in errors.items():
+        summary["methods"][method] = {"test_errors": values, "mean": mean_interval(values)}
+        line = f"{method:14} test error {describe(mean_interval(values))} %"
+        if "softmax" in errors:
+            ratio = ratio_interval(values, errors["softmax"])
+            summary["methods"][method]["ratio_to_softmax"] = ratio
+            line += f"   ratio to softmax {describe(ratio, 3)}"
+        print(line)
+    print(f"means and 95 % intervals over {len(next(iter(errors.values())))} seeds")
+    write_json(folder / "summary.json", summary)
+
+
+def draw(runs: Runs, results: dict[str, list[dict[str, Any]]], images: data.Images) -> None:
+    """Draw the paper's Figs. 3, 4 and 7 from the models of seed 0."""
+    dropmax = keras.saving.load_model(runs.model_path("dropmax", 0))
+    softmax = keras.saving.load_model(runs.model_path("softmax", 0))
+    base = methods.serving(softmax).predict(images.x_test, batch_size=1000, verbose=0)
+    dropmax_plots.convergence(results, runs.folder / "convergence.png")
+    dropmax_plots.retain_probabilities(dropmax, base, images, runs.folder / "retain.png")
+    dropmax_plots.predictive_distributions(dropmax, base, images, runs.folder / "predictive.png")
+    print(f"plots in {runs.folder}")
+
+
+if __name__ == "__main__":
+    main()

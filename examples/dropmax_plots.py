@@ -1,0 +1,138 @@
+"""The plots of the DropMax paper, on MNIST."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import data
+import keras
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+
+import keras_softmaxes as ks
+
+mpl.use("Agg")
+SHOWN = 6
+SAMPLES = 1000
+NOISE_LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8)
+
+
+def convergence(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Fig. 3: cross-entropy of training and test images over the epochs, mean over the seeds."""
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for color, (method, runs) in zip(("tab:blue", "tab:red"), results.items(), strict=False):
+        for part, style in (("train", ":"), ("test", "-")):
+            curves = np.array([run["convergence"][part] for run in runs])
+            epochs = runs[0]["convergence"]["epoch"]
+            axes.plot(epochs, curves.mean(axis=0), style, color=color, label=f"{method}, {part}")
+            axes.fill_between(
+                epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.15
+            )
+    axes.set(xlabel="epoch", ylabel="cross-entropy, nats (range over the seeds)", yscale="log")
+    axes.set_title("Convergence, with the mask at its expectation")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left")
+    _save(figure, path)
+
+
+def retain_probabilities(
+    dropmax: keras.Model, base: np.ndarray, images: data.Images, path: Path
+) -> None:
+    """Fig. 4 (a)-(c): retain probabilities of easy and hard test images, and the posterior.
+
+    Of each class, easy is the image of which the base softmax is most certain, and hard the first
+    in the test set that it gets wrong. The posterior keeps the target (Eq. 12).
+    """
+    easy, hard = _easy_and_hard(base, images)
+    chosen = np.concatenate([easy, hard])
+    head, features = _head_and_features(dropmax, images.x_test[chosen])
+    posterior = np.array(head.posterior_probabilities(features))
+    posterior[np.arange(len(chosen)), images.y_test[chosen]] = 1
+    bars = {
+        "retain probability": np.asarray(head.retain_probabilities(features)),
+        "posterior": posterior,
+    }
+    figure, axes = plt.subplots(
+        len(chosen),
+        3,
+        figsize=(9, 1.15 * len(chosen)),
+        width_ratios=(1, 3, 3),
+        layout="constrained",
+    )
+    for position, (row, index) in enumerate(zip(axes, chosen, strict=True)):
+        target, guess = images.y_test[index], base[index].argmax()
+        row[0].imshow(images.x_test[index, ..., 0], cmap="gray_r")
+        row[0].set_axis_off()
+        for axis, (title, probabilities) in zip(row[1:], bars.items(), strict=True):
+            axis.bar(range(images.classes), probabilities[position], color="0.6")
+            axis.plot(target, 1.12, "o", color="tab:green", clip_on=False, label="target")
+            if guess != target:
+                axis.plot(guess, 1.12, "x", color="tab:red", clip_on=False, label="base's error")
+            axis.set(ylim=(0, 1), xticks=range(images.classes))
+            if position == 0:
+                axis.set_title(title, pad=14)
+    axes[0, 0].set_title("easy", pad=14)
+    axes[len(easy), 0].set_title("hard", pad=14)
+    figure.suptitle("Retain probabilities: o is the target, x the base softmax's error")
+    _save(figure, path)
+
+
+def predictive_distributions(
+    dropmax: keras.Model, base: np.ndarray, images: data.Images, path: Path
+) -> None:
+    """Figs. 4 (f) and 7: the target's probability over draws of the mask (Eq. 14)."""
+    easy, hard = _easy_and_hard(base, images)
+    rng = np.random.default_rng(0)
+    one = images.x_test[easy[1]]
+    noisy = [np.clip(one + level * rng.normal(size=one.shape), 0, 1) for level in NOISE_LEVELS]
+    panels = {
+        "growing noise on one image": (
+            np.array(noisy, "float32"),
+            np.repeat(images.y_test[easy[1]], len(noisy)),
+            [f"{level:g}" for level in NOISE_LEVELS],
+        ),
+        "easy and hard images": (
+            images.x_test[[*easy[:3], *hard[:3]]],
+            images.y_test[[*easy[:3], *hard[:3]]],
+            [f"{kind} {index + 1}" for kind in ("easy", "hard") for index in range(3)],
+        ),
+    }
+    figure, axes = plt.subplots(2, 1, figsize=(7, 6), layout="constrained")
+    for axis, (title, (x, targets, names)) in zip(axes, panels.items(), strict=True):
+        draws = _target_draws(dropmax, x, targets)
+        axis.violinplot(list(draws), showmeans=True)
+        axis.set_xticks(range(1, len(names) + 1), names)
+        axis.set(ylim=(-0.02, 1.02), ylabel="p(target)", title=title)
+    figure.suptitle(f"Predictive distributions, {SAMPLES:,} draws")
+    _save(figure, path)
+
+
+def _easy_and_hard(base: np.ndarray, images: data.Images) -> tuple[np.ndarray, np.ndarray]:
+    """Return the base's most certain image and its first error in each of the first classes."""
+    certainty, right = base.max(axis=1), base.argmax(axis=1) == images.y_test
+    easy, hard = [], []
+    for label in range(SHOWN):
+        of_class = images.y_test == label
+        easy.append(np.argmax(certainty * (of_class & right)))
+        hard.append(np.argmax(of_class & ~right))
+    return np.array(easy), np.array(hard)
+
+
+def _head_and_features(model: keras.Model, x: np.ndarray) -> tuple[ks.layers.DropMax, Any]:
+    head = model.layers[-1]
+    return head, keras.Model(model.input, head.input)(x)
+
+
+def _target_draws(model: keras.Model, x: np.ndarray, targets: Sequence[int]) -> np.ndarray:
+    """Return the target's probability in every draw, (images, draws)."""
+    head, features = _head_and_features(model, x)
+    evidence = head(features)["evidence"]
+    generator = keras.random.SeedGenerator(0)
+    draws = [np.asarray(head.sample_probabilities(evidence, generator)) for _ in range(SAMPLES)]
+    return np.array(draws)[:, np.arange(len(x)), targets].T
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

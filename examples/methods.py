@@ -1,0 +1,65 @@
+"""The one table of the methods that the examples compare.
+
+A method is a head and the loss that trains it. Adding one to the package is adding one entry here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+import keras_softmaxes as ks
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method ends a network.
+
+    Attributes:
+        title: what plots and tables call it.
+        head: builds the last layer from the number of classes and the logits' regularisers.
+        loss: builds the loss.
+
+    """
+
+    title: str
+    head: Callable[..., keras.Layer]
+    loss: Callable[[], keras.Loss]
+
+
+def _softmax_loss() -> keras.Loss:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _dropmax_prior(classes: int, **regularizers: Any) -> keras.Layer:
+    return ks.layers.DropMax(classes, posterior="prior", **regularizers)
+
+
+METHODS = {
+    "softmax": Method("Softmax", keras.layers.Dense, _softmax_loss),
+    "dropmax": Method("DropMax", ks.layers.DropMax, ks.losses.DropMaxLoss),
+    "dropmax_prior": Method(
+        "DropMax (q = p)", _dropmax_prior, lambda: ks.losses.DropMaxLoss(entropy_weight=0.1)
+    ),
+}
+
+
+def build(
+    method: str,
+    network: Callable[[keras.KerasTensor], keras.KerasTensor],
+    shape: tuple[int, ...],
+    classes: int,
+    **regularizers: Any,
+) -> ks.models.Classifier:
+    """Return the network under the method's head, not compiled."""
+    inputs = keras.Input(shape)
+    head = METHODS[method].head(classes, **regularizers)
+    return ks.models.Classifier(inputs, head(network(inputs)))
+
+
+def serving(model: keras.Model) -> keras.Model:
+    """Return a model whose `predict` and `export` give class probabilities."""
+    if isinstance(model.output, dict):
+        return model
+    return keras.Model(model.input, keras.layers.Softmax(dtype="float32")(model.output))

@@ -1,0 +1,121 @@
+"""Runs that survive an interruption: one file each, and only the missing ones are done."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+tf.get_logger().setLevel("ERROR")  # each run traces functions anew, of which TensorFlow would warn
+
+PACKAGES = ("keras-softmaxes", "keras", "tensorflow", "tensorflow-probability", "numpy")
+
+
+class Runs:
+    """A folder with one JSON file, and one Keras model, for each run of a method with a seed.
+
+    Args:
+        folder: where the files are.
+        settings: what all runs share. A folder that holds runs of other settings is refused.
+
+    """
+
+    def __init__(self, folder: str | Path, settings: dict[str, Any]) -> None:
+        self.folder = Path(folder)
+        (self.folder / "runs").mkdir(parents=True, exist_ok=True)
+        known = self.folder / "settings.json"
+        if known.exists() and json.loads(known.read_text()) != settings:
+            raise SystemExit(
+                f"{self.folder} holds runs of other settings: {known.read_text()}\n"
+                f"Now: {json.dumps(settings)}\nChoose another --out, or delete the folder."
+            )
+        write_json(known, settings)
+
+    def complete(
+        self,
+        methods: list[str],
+        seeds: list[int],
+        epochs: int,
+        train: Callable[[str, int, list[keras.callbacks.Callback]], dict[str, Any]],
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Do the runs that are missing and return all of them, in the order of the seeds.
+
+        Args:
+            methods: names of the methods.
+            seeds: the seeds. All methods get one seed before the next begins.
+            epochs: the number of epochs of a run, for the progress bar.
+            train: trains a method with a seed and some callbacks, saves its model at
+                `self.model_path`, and returns what to remember of the run.
+
+        """
+        missing = [
+            (method, seed)
+            for seed in seeds
+            for method in methods
+            if not self._result_path(method, seed).exists()
+        ]
+        with _progress() as progress:
+            overall = progress.add_task("runs", total=len(missing))
+            for method, seed in missing:
+                task = progress.add_task(f"{method}, seed {seed}", total=epochs)
+                keras.utils.set_random_seed(seed)
+                start = time.perf_counter()
+                result = train(method, seed, [_Epochs(progress, task)])
+                result |= {"seconds": round(time.perf_counter() - start, 1), "versions": versions()}
+                write_json(
+                    self._result_path(method, seed), {"method": method, "seed": seed, **result}
+                )
+                progress.remove_task(task)
+                progress.advance(overall)
+        return {method: [self.result(method, seed) for seed in seeds] for method in methods}
+
+    def result(self, method: str, seed: int) -> dict[str, Any]:
+        """Return what was remembered of a run."""
+        return json.loads(self._result_path(method, seed).read_text())
+
+    def model_path(self, method: str, seed: int) -> Path:
+        """Return where the model of a run is."""
+        return self.folder / "runs" / f"{method}-{seed}.keras"
+
+    def _result_path(self, method: str, seed: int) -> Path:
+        return self.folder / "runs" / f"{method}-{seed}.json"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file at once or not at all."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(unfinished, path)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the results depend on."""
+    return {package: metadata.version(package) for package in PACKAGES}
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns) as progress:
+        yield progress
+
+
+class _Epochs(keras.callbacks.Callback):
+    def __init__(self, progress: Progress, task: Any) -> None:
+        super().__init__()
+        self.progress, self.task = progress, task
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.progress.advance(self.task)

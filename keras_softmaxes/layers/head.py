@@ -1,0 +1,64 @@
+"""What every evidence head shares."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_softmaxes.ops.checks import Tensor, invalid
+
+
+class EvidenceHead(keras.layers.Layer):
+    """Base of the heads whose loss needs more than one number per class.
+
+    Such a head turns features of shape (batch, features) into a dict,
+
+        {"probabilities": (batch, classes), "evidence": (batch, rows, classes)}
+
+    where the probabilities are what the method means at inference, and the evidence is understood
+    by the method's own loss alone. `keras_softmaxes.models.Classifier` sends each to its place.
+
+    Both are at least float32, whatever the layer computes in: a softmax in half precision is what
+    Keras's guide to mixed precision warns of.
+
+    Args:
+        units: the number of classes, at least 2.
+        seed: integer that fixes the head's draws; None takes it from `keras.utils.set_random_seed`.
+        **kwargs: the arguments of every Keras layer.
+
+    """
+
+    def __init__(self, units: int, *, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if isinstance(units, bool) or not isinstance(units, int) or units < 2:
+            raise invalid("units", "an integer number of classes, at least 2", units)
+        self.units = units
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Check the shape of the features."""
+        if len(input_shape) != 2 or input_shape[-1] is None:
+            raise invalid("features", "shape (batch, features)", f"a tensor of shape {input_shape}")
+
+    def sample_probabilities(
+        self, evidence: Tensor, generator: keras.random.SeedGenerator
+    ) -> Tensor:
+        """Draw the class probabilities once, as the method does it without a label.
+
+        Args:
+            evidence: what the head returned at inference, (batch, rows, classes).
+            generator: state of the random numbers; it advances by one draw.
+
+        Returns:
+            (batch, classes).
+
+        """
+        raise TypeError(f"{type(self).__name__} has no distribution to draw from.")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "units": self.units, "seed": self.seed}
+
+    def _at_least_float32(self, tensor: Tensor) -> Tensor:
+        return ops.cast(tensor, keras.backend.result_type(tensor.dtype, "float32"))

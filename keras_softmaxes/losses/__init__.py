@@ -1,0 +1,3 @@
+"""The losses: thin `keras.losses.Loss` classes over the ops."""
+
+from keras_softmaxes.losses.dropmax import DropMaxLoss as DropMaxLoss

@@ -1,0 +1,85 @@
+"""The loss of the DropMax head."""
+
+from typing import Any
+
+import keras
+
+from keras_softmaxes.losses.base import ClassLoss
+from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.ops.compile import xla_compiled
+from keras_softmaxes.ops.dropmax import dropmax_terms, unstack_evidence
+
+
+@xla_compiled
+def _objective(labels: Tensor, evidence: Tensor, entropy_weight: float) -> Tensor:
+    terms = dropmax_terms(labels, *unstack_evidence(evidence))
+    fitted = terms["cross_entropy"] + terms["kl"] + terms["auxiliary"]
+    return fitted + entropy_weight * terms["negative_entropy"]
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class DropMaxLoss(ClassLoss):
+    """Variational objective of `keras_softmaxes.layers.DropMax`.
+
+        cross-entropy + KL(posterior || prior) + auxiliary + entropy_weight * negative entropy
+
+    with the terms of `keras_softmaxes.ops.dropmax_terms`. It is usually negative late in training.
+    Use it in a `keras_softmaxes.models.Classifier`, which hands it the head's evidence.
+
+    Args:
+        entropy_weight: weight of the negative entropy of the retain probabilities. 1 in DropMax;
+            gamma, searched in {1, 0.1, 0.01}, in the paper's q = p variant.
+        reduction: as in every Keras loss. Sample weights act on the whole objective.
+        name: name of the loss.
+        dtype: the type the loss is computed in; None is `keras.config.floatx()`.
+
+    Call arguments:
+        y_true: (batch,) or (batch, 1) integers, or (batch, K) one-hot.
+        y_pred: the head's evidence, (batch, 4, K), or (batch, 3, K) for posterior="prior".
+
+    Raises:
+        ValueError: `y_pred` that is not the evidence of a DropMax head; labels out of range, of
+            another shape, or float labels that are not one-hot. Inside XLA or `jax.jit`, where
+            nothing can be raised, such labels give NaN.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> outputs = ks.layers.DropMax(3)(keras.ops.ones((2, 5)), training=True)
+        >>> loss = ks.losses.DropMaxLoss()([0, 2], outputs["evidence"])
+
+    Reference:
+        Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eqs. 8-13
+        (https://arxiv.org/abs/1712.07834).
+
+    """
+
+    def __init__(
+        self,
+        entropy_weight: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "dropmax_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
+        if not entropy_weight >= 0:
+            raise invalid("entropy_weight", "a number of at least 0", entropy_weight)
+        self.entropy_weight = entropy_weight
+
+    def check_predictions(self, y_pred: Tensor) -> None:
+        """Raise ValueError unless `y_pred` is the evidence of a DropMax head."""
+        shape = tuple(y_pred.shape)
+        if len(shape) != 3 or shape[1] not in (3, 4):
+            raise invalid(
+                "y_pred",
+                "the evidence of `keras_softmaxes.layers.DropMax`, of shape (batch, 3 or 4, "
+                "classes), which `keras_softmaxes.models.Classifier` passes on",
+                f"a tensor of shape {shape}",
+            )
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the objective of each example, (batch,)."""
+        return _objective(y_true, y_pred, self.entropy_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "entropy_weight": self.entropy_weight}

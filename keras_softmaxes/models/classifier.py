@@ -1,0 +1,120 @@
+"""The model that routes what an evidence head returns."""
+
+import functools
+from typing import Any
+
+import keras
+
+from keras_softmaxes.losses.likelihood import NegativeLogLikelihood
+from keras_softmaxes.ops.checks import Tensor
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class Classifier(keras.Model):
+    """A `keras.Model` for heads whose loss needs more than the class probabilities.
+
+    Such a head (`keras_softmaxes.layers.DropMax`, ...) returns a dict of "probabilities" and
+    "evidence". This model sends each to its place:
+
+    - in training the loss receives the evidence, and the labels exactly as you passed them;
+    - in evaluation the loss is the mean negative log-likelihood of the probabilities, whichever
+      loss trains: `val_loss` is deterministic and can be compared between heads;
+    - metrics receive the probabilities, so `metrics=["accuracy"]` means what it says;
+    - `predict` returns, and `export` serves, the probabilities alone.
+
+    Calling the model returns the head's dict. With a head that returns a tensor, such as `Dense`,
+    it behaves as `keras.Model`.
+
+    Args:
+        *args: the arguments of `keras.Model`: `inputs` and `outputs` of a functional model, or none
+            in a subclass that defines `call`.
+        **kwargs: likewise.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> inputs = keras.Input((64,))
+        >>> model = ks.models.Classifier(inputs, ks.layers.DropMax(10)(inputs))
+        >>> model.compile("adam", loss=ks.losses.DropMaxLoss(), metrics=["accuracy"])
+        >>> model.predict(keras.ops.ones((2, 64)), verbose=0).shape
+        (2, 10)
+
+    """
+
+    _serves_probabilities = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Classifier":
+        """Make a functional model of `inputs` and `outputs`, as `keras.Model` does.
+
+        Left alone, Keras turns the class itself into a functional one at its first such use, after
+        which no subclass could define `call`.
+        """
+        is_functional = len(args) > 1 or "outputs" in kwargs
+        functional = _functional_classifier() if cls is Classifier and is_functional else cls
+        return super().__new__(functional, *args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the head's output, or while the model is exported the probabilities alone."""
+        outputs = super().__call__(*args, **kwargs)
+        return _probabilities(outputs) if self._serves_probabilities else outputs
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Return the loss of the evidence in training, of the probabilities in evaluation."""
+        if not _is_evidence(y_pred):
+            return super().compute_loss(x, y, y_pred, sample_weight, training=training)
+        if training:
+            return super().compute_loss(x, y, y_pred["evidence"], sample_weight)
+        return NegativeLogLikelihood()(y, y_pred["probabilities"], sample_weight)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Update the metrics by the probabilities and return their values."""
+        return super().compute_metrics(x, y, _probabilities(y_pred), sample_weight)
+
+    def predict_step(self, *args: Any) -> Any:
+        """Return the probabilities of one batch."""
+        outputs = super().predict_step(*args)
+        if keras.backend.backend() == "jax":
+            outputs, state = outputs
+            return _probabilities(outputs), state
+        return _probabilities(outputs)
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Export the model for inference; the artifact serves the probabilities alone.
+
+        Args:
+            filepath: where to write the artifact.
+            format: "tf_saved_model", "onnx", ..., as `keras.Model.export` takes it.
+            **kwargs: likewise.
+
+        Raises:
+            ValueError: a subclassed model that was never called.
+
+        """
+        self._serves_probabilities = True
+        try:
+            super().export(filepath, format, **kwargs)
+        finally:
+            self._serves_probabilities = False
+
+
+@functools.cache
+def _functional_classifier() -> type[Classifier]:
+    scalar = keras.Input(())
+    functional = type("Classifier", (Classifier, type(keras.Model(scalar, scalar))), {})
+    return keras.saving.register_keras_serializable("keras_softmaxes", "Classifier")(functional)
+
+
+def _is_evidence(outputs: Any) -> bool:
+    return isinstance(outputs, dict) and set(outputs) == {"probabilities", "evidence"}
+
+
+def _probabilities(outputs: Any) -> Any:
+    return outputs["probabilities"] if _is_evidence(outputs) else outputs

@@ -1,0 +1,87 @@
+"""Monte Carlo prediction: the distribution behind a stochastic head's probabilities."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_softmaxes.layers.head import EvidenceHead
+from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.ops.compile import xla_compiled
+
+
+def monte_carlo(
+    model: keras.Model, x: Any, samples: int, batch_size: int = 256, seed: int | None = None
+) -> dict[str, np.ndarray]:
+    """Average the class probabilities over draws of the head's random variables.
+
+        p(y | x) = 1/S sum_s p(y | x, z_s),   z_s ~ p(z | x)
+
+    For `keras_softmaxes.layers.DropMax` each z is a mask drawn with the retain probabilities; no
+    label is involved. The network below the head runs once for each batch, and no draw is kept, so
+    that the memory does not depend on the number of samples.
+
+    Args:
+        model: a `keras_softmaxes.models.Classifier` with one stochastic head among its layers.
+        x: inputs as an array, or any structure of arrays that the model takes, (count, ...) each.
+        samples: the number of draws S, at least 1. The paper shows 1,000.
+        batch_size: examples that are predicted at once.
+        seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
+
+    Returns:
+        A dict of NumPy arrays, each (count, classes): "mean", the probabilities, and "stddev",
+        their (population) standard deviation over the draws.
+
+    Raises:
+        ValueError: samples or batch_size below 1; a model without exactly one stochastic head.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> inputs = keras.Input((4,))
+        >>> model = ks.models.Classifier(inputs, ks.layers.DropMax(3)(inputs))
+        >>> result = ks.models.monte_carlo(model, np.ones((2, 4)), samples=20, seed=1)
+        >>> result["mean"].shape, bool((result["stddev"] > 0).all())
+        ((2, 3), True)
+
+    Reference:
+        Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 14
+        (https://arxiv.org/abs/1712.07834).
+
+    """
+    for argument, value in {"samples": samples, "batch_size": batch_size}.items():
+        if value < 1:
+            raise invalid(argument, "an integer of at least 1", value)
+    head = _stochastic_head(model)
+    generator = keras.random.SeedGenerator(seed)
+
+    @xla_compiled
+    def update(
+        evidence: Tensor, mean: Tensor, squares: Tensor, count: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Add one draw to the running mean and sum of squared deviations (Welford 1962)."""
+        deviation = head.sample_probabilities(evidence, generator) - mean
+        mean = mean + deviation / count
+        return mean, squares + deviation**2 * (count - 1) / count
+
+    means, deviations = [], []
+    count = len(keras.tree.flatten(x)[0])
+    for start in range(0, count, batch_size):
+        stop = start + batch_size
+        batch = keras.tree.map_structure(lambda array: array[start:stop], x)  # noqa: B023
+        outputs = model(batch, training=False)
+        mean = squares = ops.zeros_like(outputs["probabilities"])
+        for sample in range(1, samples + 1):
+            step = ops.cast(sample, mean.dtype)
+            mean, squares = update(outputs["evidence"], mean, squares, step)
+        means.append(ops.convert_to_numpy(mean))
+        deviations.append(ops.convert_to_numpy(ops.sqrt(squares / samples)))
+    return {"mean": np.concatenate(means), "stddev": np.concatenate(deviations)}
+
+
+def _stochastic_head(model: keras.Model) -> EvidenceHead:
+    heads = [layer for layer in model.layers if isinstance(layer, EvidenceHead)]
+    if len(heads) != 1:
+        names = [layer.name for layer in heads]
+        raise invalid("model", "a model with one evidence head, such as `DropMax`", names)
+    return heads[0]

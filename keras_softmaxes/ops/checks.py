@@ -1,0 +1,77 @@
+"""Errors that name the argument, what was expected and what came."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_softmaxes.ops.compile import is_inside_kernel
+
+Tensor = Any
+
+
+def invalid(argument: str, expected: str, received: object) -> ValueError:
+    """Return the error for an argument, in the words of Keras's own."""
+    return ValueError(
+        f"Invalid value for argument `{argument}`. Expected {expected}. "
+        f"Received: {argument}={received}"
+    )
+
+
+def check_positive(argument: str, value: float) -> None:
+    """Raise ValueError unless `value` is a number above 0."""
+    if not value > 0:
+        raise invalid(argument, "a number above 0", value)
+
+
+def check_logits(argument: str, logits: Tensor) -> None:
+    """Raise ValueError unless `logits` has the shape (batch, classes), at least two classes."""
+    shape = tuple(logits.shape)
+    if len(shape) != 2 or shape[1] is None or shape[1] < 2:
+        expected = "shape (batch, classes) with a known number of classes, at least 2"
+        raise invalid(argument, expected, f"a tensor of shape {shape}")
+
+
+def check_same_shape(**tensors: Tensor) -> None:
+    """Raise ValueError unless the tensors, named by their arguments, have one static shape."""
+    (first, reference), *others = tensors.items()
+    for argument, tensor in others:
+        ours, theirs = tuple(tensor.shape), tuple(reference.shape)
+        known = zip(ours, theirs, strict=False)
+        if len(ours) != len(theirs) or any(a != b for a, b in known if None not in (a, b)):
+            expected = f"the shape {theirs} of `{first}`"
+            raise invalid(argument, expected, f"a tensor of shape {ours}")
+
+
+def require(condition: Tensor, argument: str, expected: str, received: Tensor) -> None:
+    """Refuse values, at the earliest moment they are known.
+
+    Eagerly this raises ValueError at once; in a TensorFlow graph the step fails with
+    InvalidArgumentError and the same words. A computation compiled by XLA, or traced by JAX, cannot
+    raise: there the caller must turn the refused values into NaN.
+
+    Args:
+        condition: tensor of booleans; all must hold.
+        argument: the argument's name.
+        expected: what it should hold, in words.
+        received: its value.
+
+    """
+    condition = ops.all(condition)
+    if _is_eager(condition):
+        if not bool(condition):
+            raise invalid(argument, expected, ops.convert_to_numpy(received))
+    elif keras.backend.backend() == "tensorflow" and not is_inside_kernel():
+        import tensorflow as tf
+
+        tf.debugging.Assert(condition, [str(invalid(argument, expected, "")), received])
+
+
+def _is_eager(tensor: Tensor) -> bool:
+    if keras.backend.backend() == "tensorflow":
+        return hasattr(tensor, "numpy")
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return not isinstance(tensor, jax.core.Tracer)
+    return True

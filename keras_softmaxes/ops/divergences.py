@@ -1,0 +1,42 @@
+"""Divergences and entropies, from logits."""
+
+from keras import ops
+
+from keras_softmaxes.ops.checks import Tensor
+
+
+def bernoulli_kl(logits: Tensor, other_logits: Tensor) -> Tensor:
+    """KL divergence between Bernoulli distributions, elementwise.
+
+    With q = sigm(a) and p = sigm(b),
+
+        KL(q || p) = q log(q / p) + (1 - q) log((1 - q) / (1 - p))
+                   = q (a - b) + softplus(b) - softplus(a),
+
+    which never leaves the logits and is finite wherever they are.
+
+    Args:
+        logits: a, of any shape.
+        other_logits: b, of the same shape.
+
+    Returns:
+        The divergence in nats, of the same shape.
+
+    """
+    difference = ops.sigmoid(logits) * (logits - other_logits)
+    return difference + ops.softplus(other_logits) - ops.softplus(logits)
+
+
+def bernoulli_negative_entropy(logits: Tensor) -> Tensor:
+    """Negative entropy of Bernoulli distributions, elementwise.
+
+    With p = sigm(a): p log p + (1 - p) log(1 - p) = p a - softplus(a).
+
+    Args:
+        logits: a, of any shape.
+
+    Returns:
+        The negative entropy in nats, in [-log 2, 0], of the same shape.
+
+    """
+    return ops.sigmoid(logits) * logits - ops.softplus(logits)

@@ -1,0 +1,41 @@
+"""Two logical CPU devices, configured before TensorFlow starts, and fixtures."""
+
+import json
+from pathlib import Path
+
+import keras
+import pytest
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()],
+    )
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT.parent / "shared" / "tensorflow_datasets"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if keras.backend.backend() != "tensorflow" and item.get_closest_marker("tensorflow"):
+            item.add_marker(pytest.mark.skip(reason="needs the TensorFlow backend"))
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def golden():
+    return json.loads((Path(__file__).parent / "golden" / "dropmax.json").read_text())
+
+
+@pytest.fixture
+def data_dir():
+    if not DATA.exists():
+        pytest.skip(f"no prepared datasets in {DATA}")
+    return DATA

@@ -1,0 +1,140 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy.special import expit, softmax
+
+import keras_softmaxes as ks
+from keras_softmaxes.ops.dropmax import unstack_evidence
+
+
+@pytest.fixture
+def features():
+    return np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+def branch(dense, features):
+    return features @ numpy(dense.kernel) + numpy(dense.bias)
+
+
+def test_probabilities_are_the_softmax_weighted_by_the_retain_probabilities(features):
+    head = ks.layers.DropMax(4, bias_initializer="random_normal")
+    for training in (False, True):
+        outputs = head(features, training=training)
+        o, a = branch(head.logits, features), branch(head.retain, features)
+        expected = softmax(o + np.log(expit(a)), axis=1)
+        np.testing.assert_allclose(numpy(outputs["probabilities"]), expected, atol=1e-6)
+        np.testing.assert_allclose(numpy(head.retain_probabilities(features)), expit(a), atol=1e-6)
+
+
+@pytest.mark.parametrize(("posterior", "rows"), [("label", 4), ("prior", 3)])
+def test_evidence_holds_the_branches_and_the_mask(features, posterior, rows):
+    head = ks.layers.DropMax(4, posterior=posterior)
+    evidence = head(features)["evidence"]
+    assert evidence.shape == (6, rows, 4)
+    o, a, r, log_mask = unstack_evidence(evidence)
+    np.testing.assert_allclose(numpy(o), branch(head.logits, features), atol=1e-6)
+    np.testing.assert_allclose(numpy(a), branch(head.retain, features), atol=1e-6)
+    if posterior == "label":
+        np.testing.assert_allclose(numpy(r), branch(head.shift, features), atol=1e-6)
+    # At inference the mask is at its expectation under the prior.
+    np.testing.assert_allclose(np.exp(numpy(log_mask)), expit(numpy(a)), atol=1e-6)
+
+
+def test_training_draws_from_the_posterior_and_inference_draws_nothing(features):
+    head = ks.layers.DropMax(4)
+    many = np.repeat(features[:1], 20_000, axis=0)
+    first = numpy(head(many, training=True)["evidence"])[:, -1]
+    second = numpy(head(many, training=True)["evidence"])[:, -1]
+    assert (first != second).mean() > 0.9
+    posterior = numpy(head.posterior_probabilities(features[:1]))[0]
+    np.testing.assert_allclose((np.exp(first) > 0.5).mean(axis=0), posterior, atol=0.02)
+    calm = [numpy(head(features)["evidence"]) for _ in range(2)]
+    np.testing.assert_array_equal(*calm)
+
+
+def test_the_prior_variant_draws_from_the_retain_probabilities(features):
+    head = ks.layers.DropMax(4, posterior="prior")
+    many = np.repeat(features[:1], 20_000, axis=0)
+    mask = np.exp(numpy(head(many, training=True)["evidence"])[:, -1])
+    retain = numpy(head.retain_probabilities(features[:1]))[0]
+    np.testing.assert_allclose((mask > 0.5).mean(axis=0), retain, atol=0.02)
+    np.testing.assert_array_equal(numpy(head.posterior_probabilities(features[:1]))[0], retain)
+
+
+def test_draws_repeat_under_the_global_seed(features):
+    draws = []
+    for _ in range(2):
+        keras.utils.set_random_seed(11)
+        draws.append(numpy(ks.layers.DropMax(4)(features, training=True)["evidence"]))
+    np.testing.assert_array_equal(*draws)
+
+
+def test_regularisers_act_on_the_logits_alone(features):
+    head = ks.layers.DropMax(4, kernel_regularizer=keras.regularizers.L2(1.0))
+    head(features)
+    (penalty,) = head.losses
+    assert float(penalty) == pytest.approx(float((numpy(head.logits.kernel) ** 2).sum()), rel=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_the_posterior_branch_leaves_the_retain_branch_alone(features):
+    """The mask, and the posterior's side of the divergence, give theta no gradient."""
+    import tensorflow as tf
+
+    head = ks.layers.DropMax(4)
+    with tf.GradientTape() as tape:
+        log_mask = head(features, training=True)["evidence"][:, -1]
+    into_retain, into_shift = tape.gradient(log_mask, [head.retain.kernel, head.shift.kernel])
+    assert into_retain is None or not np.abs(into_retain).any()
+    assert np.abs(into_shift).max() > 0
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "float64"])
+def test_outputs_are_at_least_float32(features, policy):
+    if policy == "float64" and keras.backend.backend() == "jax":
+        pytest.skip("JAX runs in 32 bits by default")
+    outputs = ks.layers.DropMax(4, dtype=policy)(features, training=True)
+    expected = "float64" if policy == "float64" else "float32"
+    assert {keras.backend.standardize_dtype(t.dtype) for t in outputs.values()} == {expected}
+
+
+def test_config_round_trip(features):
+    head = ks.layers.DropMax(
+        4,
+        temperature=0.3,
+        posterior="prior",
+        kernel_initializer="he_normal",
+        seed=5,
+        name="head",
+        bias_regularizer=keras.regularizers.L1(0.1),
+    )
+    again = keras.layers.deserialize(keras.layers.serialize(head))
+    assert again.get_config() == head.get_config()
+    draws = [numpy(layer(features, training=True)["evidence"]).shape for layer in (head, again)]
+    assert draws[0] == draws[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"units": 1}, "`units`.*at least 2.*units=1"),
+        ({"units": 2.0}, "`units`.*integer.*units=2.0"),
+        ({"units": True}, "`units`.*integer.*units=True"),
+        ({"units": 3, "temperature": 0}, "`temperature`.*above 0.*temperature=0"),
+        ({"units": 3, "temperature": float("nan")}, "`temperature`.*above 0.*nan"),
+        ({"units": 3, "posterior": "q"}, "`posterior`.*'label' or 'prior'.*'q'"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ks.layers.DropMax(**arguments)
+
+
+def test_features_of_another_rank_are_refused():
+    with pytest.raises(ValueError, match=r"`features`.*\(batch, features\).*\(2, 3, 4\)"):
+        ks.layers.DropMax(3)(np.zeros((2, 3, 4), "float32"))

@@ -1,0 +1,124 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from numerics import MODES, value_and_gradients
+
+import keras_softmaxes as ks
+from keras_softmaxes.ops.dropmax import unstack_evidence
+
+LABELS = np.array([0, 3, 1])
+
+
+def make_evidence(rows=4):
+    evidence = np.random.default_rng(0).normal(size=(3, rows, 4))
+    evidence[:, -1] = -np.abs(evidence[:, -1])
+    return evidence.astype("float32")
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+def per_example(evidence, entropy_weight=1.0):
+    terms = ks.ops.dropmax_terms(LABELS, *unstack_evidence(ops.convert_to_tensor(evidence)))
+    terms["negative_entropy"] *= entropy_weight
+    return numpy(sum(terms.values()))
+
+
+@pytest.mark.parametrize("rows", [3, 4])
+@pytest.mark.parametrize("weight", [1.0, 0.01, 0.0])
+def test_it_is_the_sum_of_the_terms(rows, weight):
+    evidence = make_evidence(rows)
+    loss = ks.losses.DropMaxLoss(entropy_weight=weight, reduction=None)
+    np.testing.assert_allclose(
+        numpy(loss(LABELS, evidence)), per_example(evidence, weight), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_compiled_kernel_has_the_gradient_of_the_op(mode):
+    evidence = make_evidence()
+    _, (ours,) = value_and_gradients(lambda e: ks.losses.DropMaxLoss()(LABELS, e), [evidence], mode)
+    _, (plain,) = value_and_gradients(
+        lambda e: sum(ks.ops.dropmax_terms(LABELS, *unstack_evidence(e)).values()) / 3, [evidence]
+    )
+    np.testing.assert_allclose(ours, plain, atol=1e-6)
+
+
+def test_reductions_and_weights_act_on_the_whole_objective():
+    evidence, weights = make_evidence(), np.array([2.0, 0.0, 0.5], "float32")
+    each = per_example(evidence)
+    expected = {
+        "sum_over_batch_size": (weights * each).mean(),
+        "sum": (weights * each).sum(),
+        "none": weights * each,
+    }
+    for reduction, value in expected.items():
+        loss = ks.losses.DropMaxLoss(reduction=reduction)
+        np.testing.assert_allclose(
+            numpy(loss(LABELS, evidence, sample_weight=weights)), value, rtol=1e-5
+        )
+
+
+def test_label_forms_agree():
+    evidence = make_evidence()
+    forms = [
+        LABELS,
+        LABELS[:, None],
+        np.eye(4, dtype="float32")[LABELS],
+        np.eye(4, dtype=int)[LABELS],
+    ]
+    values = [float(ks.losses.DropMaxLoss()(form, evidence)) for form in forms]
+    assert len(set(values)) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_labels_stay_exact_in_half_precision(dtype):
+    """Keras would cast class 4,099 to 4,100 in float16, and 301 to 302 in bfloat16."""
+    evidence = np.zeros((1, 4, 5000), "float32")
+    for label in (301, 4099):
+        evidence[:, 0] = 0
+        evidence[:, 0, label] = 100
+        loss = ks.losses.DropMaxLoss(dtype=dtype, reduction=None, entropy_weight=0.0)
+        right, wrong = (
+            float(ops.cast(loss(np.array([index]), evidence)[0], "float32"))
+            for index in (label, label - 1)
+        )
+        assert wrong - right == pytest.approx(100, abs=40)  # the objective's sum is of order 7,000
+
+
+def test_config_round_trip():
+    loss = ks.losses.DropMaxLoss(0.1, reduction="sum", name="head_loss", dtype="bfloat16")
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert type(again) is ks.losses.DropMaxLoss
+    assert again.get_config() == loss.get_config()
+    assert (again.entropy_weight, again.reduction, again.name, again.dtype) == (
+        0.1,
+        "sum",
+        "head_loss",
+        "bfloat16",
+    )
+
+
+def test_a_plain_tensor_is_refused():
+    with pytest.raises(ValueError, match=r"`y_pred`.*evidence.*DropMax.*Classifier.*\(3, 4\)"):
+        ks.losses.DropMaxLoss()(LABELS, np.zeros((3, 4), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0, 1, 4]), "classes from 0 to 3"),
+        (np.full((3, 4), 0.25, "float32"), "one-hot rows"),
+        (np.array([0.0, 1.0, 2.0], "float32"), "float32"),
+    ],
+)
+def test_bad_labels_are_refused(labels, message):
+    with pytest.raises(ValueError, match=f"`labels`.*{message}"):
+        ks.losses.DropMaxLoss()(labels, make_evidence())
+
+
+def test_a_negative_entropy_weight_is_refused():
+    with pytest.raises(ValueError, match=r"`entropy_weight`.*at least 0.*=-1"):
+        ks.losses.DropMaxLoss(entropy_weight=-1)

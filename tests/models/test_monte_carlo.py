@@ -1,0 +1,100 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy.special import expit, softmax
+
+import keras_softmaxes as ks
+from keras_softmaxes.ops.compile import xla_compiled
+
+
+@pytest.fixture
+def model():
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dense(8, activation="relu")(inputs)
+    return ks.models.Classifier(
+        inputs, ks.layers.DropMax(4, bias_initializer="random_normal")(hidden)
+    )
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
+
+
+def test_mean_and_deviation_are_those_of_binary_masks(x):
+    """With a cold mask the expectation is a sum over all subsets of the classes."""
+    inputs = keras.Input((3,))
+    model = ks.models.Classifier(inputs, ks.layers.DropMax(3, temperature=1e-3)(inputs))
+    logits, retain_logits = ops.convert_to_numpy(model(x)["evidence"]).swapaxes(0, 1)[:2]
+    mean, square = np.zeros((2, 7, 3))
+    for mask in np.ndindex(2, 2, 2):
+        mask = np.array(mask)
+        weight = np.where(mask, expit(retain_logits), expit(-retain_logits)).prod(1, keepdims=True)
+        probabilities = softmax(logits + np.log(mask + 1e-20), axis=1)
+        mean += weight * probabilities
+        square += weight * probabilities**2
+    samples = 4000
+    result = ks.models.monte_carlo(model, x, samples)
+    deviation = np.sqrt(square - mean**2)
+    assert (np.abs(result["mean"] - mean) < 5 * deviation / np.sqrt(samples) + 1e-3).all()
+    np.testing.assert_allclose(result["stddev"], deviation, atol=0.02)
+
+
+def test_statistics_are_numpys_over_the_same_draws(model, x):
+    result = ks.models.monte_carlo(model, x, samples=5, seed=3)
+    generator = keras.random.SeedGenerator(3)
+    # XLA's random numbers are not those of eager code.
+    sample = xla_compiled(lambda e: model.layers[-1].sample_probabilities(e, generator))
+    evidence = model(x)["evidence"]
+    draws = np.stack([ops.convert_to_numpy(sample(evidence)) for _ in range(5)])
+    np.testing.assert_allclose(result["mean"], draws.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(result["stddev"], draws.std(axis=0), atol=1e-6)
+
+
+def test_the_seed_fixes_the_draws(model, x):
+    def mean(seed=None):
+        return ks.models.monte_carlo(model, x, 10, batch_size=4, seed=seed)["mean"]
+
+    np.testing.assert_array_equal(mean(1), mean(1))
+    assert (mean(1) != mean(2)).any()
+    keras.utils.set_random_seed(1)
+    first = mean()
+    keras.utils.set_random_seed(1)
+    np.testing.assert_array_equal(mean(), first)
+
+
+def test_every_example_comes_back_whatever_the_batches(model, x):
+    means = [ks.models.monte_carlo(model, x, 3000, batch_size=b)["mean"] for b in (2, 7, 100)]
+    for mean in means[1:]:
+        np.testing.assert_allclose(mean, means[0], atol=0.05)
+
+
+@pytest.mark.tensorflow
+def test_memory_does_not_grow_with_the_samples(x):
+    """No tensor of the loop outlives its draw."""
+    import gc
+
+    import tensorflow as tf
+
+    inputs = keras.Input((3,))
+    model = ks.models.Classifier(inputs, ks.layers.DropMax(4)(inputs))
+    counts = []
+    for samples in (10, 400):
+        ks.models.monte_carlo(model, x, samples, seed=0)
+        gc.collect()
+        counts.append(sum(isinstance(o, tf.Tensor) for o in gc.get_objects()))
+    assert counts[1] <= counts[0] + 5
+
+
+@pytest.mark.parametrize("arguments", [{"samples": 0}, {"samples": 1, "batch_size": 0}])
+def test_counts_below_one_are_refused(model, x, arguments):
+    with pytest.raises(ValueError, match=r"at least 1.*=0"):
+        ks.models.monte_carlo(model, x, **arguments)
+
+
+def test_a_model_without_a_stochastic_head_is_refused(x):
+    inputs = keras.Input((3,))
+    plain = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    with pytest.raises(ValueError, match=r"`model`.*one evidence head"):
+        ks.models.monte_carlo(plain, x, 1)

@@ -1,0 +1,256 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from keras import ops
+from numerics import MODES, finite_differences, value_and_gradients
+from scipy.special import expit, log_softmax, logsumexp, softmax
+
+import keras_softmaxes as ks
+from keras_softmaxes.ops.dropmax import posterior_logits, stack_evidence, unstack_evidence
+
+BRANCHES = ["logits", "retain_logits", "posterior_shift"]
+TERMS = ["cross_entropy", "kl", "auxiliary", "negative_entropy"]
+
+
+def objective(labels, uniform):
+    """The authors' objective per example, from the three branches."""
+
+    def function(logits, retain_logits, shift):
+        noise = ops.cast(ops.convert_to_tensor(uniform), logits.dtype)
+        log_mask = ks.ops.dropmax_log_mask(posterior_logits(retain_logits, shift), noise)
+        return sum(ks.ops.dropmax_terms(labels, logits, retain_logits, shift, log_mask).values())
+
+    return function
+
+
+def naive_objective(labels, logits, retain_logits, shift, uniform, stopped=None):
+    """The same by probabilities, as the paper writes it; `stopped` is under the stop-gradient."""
+    target = np.eye(logits.shape[1])[labels]
+    rho, g = expit(retain_logits), expit((retain_logits if stopped is None else stopped) + shift)
+    noise = np.log(g) - np.log(1 - g) + np.log(uniform) - np.log(1 - uniform)
+    z = np.where(target, 1, expit(noise / 0.1)) + 1e-20
+    cross_entropy = np.log((z * np.exp(logits)).sum(1)) - (target * (np.log(z) + logits)).sum(1)
+    kl = g * np.log(g / rho) + (1 - g) * np.log((1 - g) / (1 - rho))
+    kl = np.where(target, -np.log(rho), kl).sum(1)
+    auxiliary = -np.log(np.where(target, expit(shift), 1 - expit(shift))).sum(1)
+    negative_entropy = (rho * np.log(rho) + (1 - rho) * np.log(1 - rho)).sum(1)
+    return cross_entropy + kl + auxiliary + negative_entropy
+
+
+def branches(golden):
+    return [np.array(golden[name], "float32") for name in BRANCHES]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_objective_and_gradients_are_the_authors(golden, mode):
+    count = len(golden["targets"])
+    function = objective(golden["targets"], golden["uniform_noise"])
+    value, gradients = value_and_gradients(lambda *t: function(*t) / count, branches(golden), mode)
+    assert value == pytest.approx(golden["total_mean"], abs=1e-5)
+    for name, gradient in zip(BRANCHES, gradients, strict=True):
+        np.testing.assert_allclose(gradient, golden[f"d_total_d_{name}"], atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_terms_are_the_authors(golden, mode):
+    logits, retain_logits, shift = branches(golden)
+    uniform = np.array(golden["uniform_noise"], "float32")
+
+    def term(name):
+        def function(logits, retain_logits, shift):
+            log_mask = ks.ops.dropmax_log_mask(posterior_logits(retain_logits, shift), uniform)
+            terms = ks.ops.dropmax_terms(golden["targets"], logits, retain_logits, shift, log_mask)
+            return terms[name] / 2
+
+        return function
+
+    for name in TERMS:
+        value, _ = value_and_gradients(term(name), [logits, retain_logits, shift], mode)
+        assert value == pytest.approx(golden[f"{name}_mean"], abs=1e-5), name
+
+
+def test_mask_and_test_probabilities_are_the_authors(golden):
+    logits, retain_logits, shift = branches(golden)
+    mask = ops.exp(
+        ks.ops.dropmax_log_mask(retain_logits + shift, np.array(golden["uniform_noise"], "float32"))
+    )
+    mask = ops.convert_to_numpy(mask).copy()
+    mask[[0, 1], golden["targets"]] = 1
+    np.testing.assert_allclose(mask, golden["mask"], atol=1e-5)
+    log_probabilities = ops.convert_to_numpy(
+        ks.ops.dropmax_log_probabilities(logits, retain_logits)
+    )
+    np.testing.assert_allclose(np.exp(log_probabilities), golden["test_probabilities"], atol=1e-5)
+    likelihood = -log_probabilities[[0, 1], golden["targets"]].mean()
+    assert likelihood == pytest.approx(golden["test_cross_entropy_mean"], abs=1e-5)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_agree_with_finite_differences_of_a_naive_version(mode):
+    rng = np.random.default_rng(0)
+    logits, retain_logits, shift = rng.normal(size=(3, 4, 5))
+    uniform, labels = rng.uniform(0.05, 0.95, (4, 5)), np.array([0, 4, 2, 1])
+    value, gradients = value_and_gradients(
+        objective(labels, uniform), [logits, retain_logits, shift], mode, "float64"
+    )
+
+    def naive(o, a, r):
+        return naive_objective(labels, o, a, r, uniform, stopped=retain_logits).sum()
+
+    assert value == pytest.approx(naive(logits, retain_logits, shift), rel=1e-12)
+    expected = [
+        finite_differences(lambda o: naive(o, retain_logits, shift), logits),
+        finite_differences(lambda a: naive(logits, a, shift), retain_logits),
+        finite_differences(lambda r: naive(logits, retain_logits, r), shift),
+    ]
+    for gradient, difference in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(gradient, difference, atol=1e-6)
+
+
+def test_the_posterior_gives_the_retain_branch_no_gradient():
+    rng = np.random.default_rng(1)
+    retain_logits, shift = rng.normal(size=(2, 3, 4))
+    _, (retain_gradient, shift_gradient) = value_and_gradients(
+        posterior_logits, [retain_logits, shift]
+    )
+    assert not retain_gradient.any()
+    assert (shift_gradient == 1).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("dtype", "extreme"), [("float32", 1e4), ("float16", 1e3), ("bfloat16", 1e3)]
+)
+def test_value_and_gradients_are_finite_at_extremes(mode, dtype, extreme):
+    corners = np.array(np.meshgrid(*[[-extreme, -17.0, 0.0, 17.0, extreme]] * 3)).reshape(3, -1, 5)
+    labels = np.arange(corners.shape[1]) % 5
+    for uniform in (1e-3, 0.5, 0.99):
+        function = objective(labels, np.full(corners.shape[1:], uniform))
+        _, gradients = value_and_gradients(function, corners, mode, dtype)
+        assert all(np.isfinite(gradient).all() for gradient in gradients)
+        values = function(*(ops.convert_to_tensor(corner, dtype=dtype) for corner in corners))
+        assert keras.backend.standardize_dtype(values.dtype) == dtype
+        assert np.isfinite(ops.convert_to_numpy(ops.cast(values, "float32"))).all()
+    log_probabilities = ks.ops.dropmax_log_probabilities(
+        ops.convert_to_tensor(corners[0], dtype=dtype),
+        ops.convert_to_tensor(corners[1], dtype=dtype),
+    )
+    assert np.isfinite(ops.convert_to_numpy(ops.cast(log_probabilities, "float32"))).all()
+
+
+finite = st.floats(-8, 8, width=32)
+rows = arrays("float32", (2, 4), elements=finite)
+
+
+@settings(max_examples=50, deadline=None)
+@given(rows, rows, rows, st.integers(0, 3))
+def test_the_targets_mask_is_never_read(logits, retain_logits, log_mask, label):
+    log_mask = -np.abs(log_mask)
+    dropped = log_mask.copy()
+    dropped[:, label] = -np.inf
+    labels = np.array([label, label])
+    ours = ks.ops.masked_cross_entropy(labels, logits, log_mask)
+    theirs = ks.ops.masked_cross_entropy(labels, logits, dropped)
+    np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))
+
+
+@settings(max_examples=50, deadline=None)
+@given(rows, rows, st.floats(-20, 20, width=32))
+def test_probabilities_are_the_softmax_weighted_by_rho(logits, retain_logits, constant):
+    expected = softmax(logits.astype("float64") + np.log(expit(retain_logits.astype("float64"))), 1)
+    shifted = ks.ops.dropmax_log_probabilities(logits + constant, retain_logits)
+    np.testing.assert_allclose(np.exp(ops.convert_to_numpy(shifted)), expected, atol=1e-5)
+
+
+def test_masked_cross_entropy_is_the_masked_softmax_of_the_paper():
+    rng = np.random.default_rng(6)
+    logits, mask = rng.normal(size=(4, 5)), rng.uniform(size=(4, 5))
+    labels = np.array([0, 1, 2, 3])
+    weights = np.where(np.eye(5)[labels], 1, mask) + 1e-20
+    expected = logsumexp(logits, b=weights, axis=1) - logits[np.arange(4), labels]
+    ours = ks.ops.masked_cross_entropy(
+        labels, logits.astype("float32"), np.log(mask).astype("float32")
+    )
+    np.testing.assert_allclose(ops.convert_to_numpy(ours), expected, rtol=1e-5)
+
+
+def test_all_classes_retained_is_plain_cross_entropy():
+    rng = np.random.default_rng(2)
+    logits, labels = rng.normal(size=(6, 5)).astype("float32"), rng.integers(0, 5, 6)
+    ours = ks.ops.masked_cross_entropy(labels, logits, np.zeros((6, 5), "float32"))
+    expected = -log_softmax(logits.astype("float64"), 1)[np.arange(6), labels]
+    np.testing.assert_allclose(ops.convert_to_numpy(ours), expected, rtol=1e-6)
+
+
+def test_all_classes_dropped_leaves_the_target_certain():
+    logits = np.array([[0.0, 3.0, -2.0]], "float32")
+    dropped = ks.ops.masked_cross_entropy([0], logits, np.full((1, 3), -np.inf, "float32"))
+    np.testing.assert_allclose(ops.convert_to_numpy(dropped), 0, atol=1e-7)
+
+
+def test_the_prior_variant_has_the_targets_divergence_alone():
+    rng = np.random.default_rng(3)
+    logits, retain_logits = rng.normal(size=(2, 3, 4)).astype("float32")
+    labels = np.array([1, 0, 3])
+    terms = ks.ops.dropmax_terms(labels, logits, retain_logits, None, np.zeros_like(logits))
+    expected = -np.log(expit(retain_logits))[np.arange(3), labels]
+    np.testing.assert_allclose(ops.convert_to_numpy(terms["kl"]), expected, rtol=1e-5)
+    assert not ops.convert_to_numpy(terms["auxiliary"]).any()
+
+
+def test_the_optimum_of_an_easy_example_is_not_certainty():
+    """With g = 0 on the non-targets the best rho is 0.782 for the target and 0.218 elsewhere."""
+    grid = np.linspace(-4, 4, 8001, dtype="float32")
+    logits = np.zeros((8001, 2), "float32")
+    for label, best in ((0, 0.782), (1, 0.218)):  # the first class as the target, then not
+        retain_logits = np.stack([grid, np.zeros_like(grid)], axis=1)
+        shift = np.full_like(logits, -60)
+        terms = ks.ops.dropmax_terms(
+            np.full(8001, label), logits, retain_logits, shift, np.full_like(logits, -1e4)
+        )
+        cost = ops.convert_to_numpy(terms["kl"] + terms["negative_entropy"])
+        assert expit(grid[cost.argmin()]) == pytest.approx(best, abs=2e-3)
+
+
+def test_evidence_unpacks_to_what_was_packed():
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(4, 3, 5)).astype("float32")
+    for packed in (tuple(rows), (rows[0], rows[1], None, rows[3])):
+        unpacked = unstack_evidence(stack_evidence(*packed))
+        for before, after in zip(packed, unpacked, strict=True):
+            if before is None:
+                assert after is None
+            else:
+                np.testing.assert_array_equal(before, ops.convert_to_numpy(after))
+
+
+def test_log_mask_is_the_logistic_noise_of_the_paper():
+    rng = np.random.default_rng(5)
+    retain_logits, uniform = rng.normal(size=(2, 3)), rng.uniform(0.1, 0.9, (2, 3))
+    for temperature in (0.1, 0.5, 2.0):
+        noise = np.log(uniform) - np.log(1 - uniform)
+        expected = expit((retain_logits + noise) / temperature)
+        log_mask = ks.ops.dropmax_log_mask(
+            retain_logits.astype("float32"), uniform.astype("float32"), temperature
+        )
+        np.testing.assert_allclose(np.exp(ops.convert_to_numpy(log_mask)), expected, rtol=2e-5)
+
+
+BAD_CALLS = [
+    (lambda x: ks.ops.dropmax_log_mask(x, x, temperature=0.0), "`temperature`.*above 0.*=0.0"),
+    (lambda x: ks.ops.dropmax_log_mask(x, x[:, :2]), r"`uniform`.*\(2, 3\).*\(2, 2\)"),
+    (lambda x: ks.ops.dropmax_log_probabilities(x, x[0]), r"`retain_logits`.*\(3,\)"),
+    (lambda x: ks.ops.dropmax_log_probabilities(x[:, :1], x[:, :1]), r"`logits`.*at least 2"),
+    (lambda x: ks.ops.masked_cross_entropy([0, 1], x, x[:1]), r"`log_mask`.*\(1, 3\)"),
+    (lambda x: ks.ops.dropmax_terms([0, 1], x, x, x[:, :2], x), r"`posterior_shift`.*\(2, 2\)"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), BAD_CALLS)
+def test_bad_input_is_refused_by_name(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(np.zeros((2, 3), "float32"))

@@ -1,0 +1,17 @@
+import numpy as np
+from keras import ops
+
+from keras_softmaxes.ops.likelihood import negative_log_likelihood
+
+
+def test_it_is_the_logarithm_of_the_targets_probability():
+    probabilities = ops.convert_to_tensor([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])
+    values = ops.convert_to_numpy(negative_log_likelihood([1, 2], probabilities))
+    np.testing.assert_allclose(values, [np.log(4), -np.log(0.7)], rtol=1e-6)
+
+
+def test_a_probability_of_zero_stays_finite():
+    for dtype, expected in (("float32", 87.34), ("float16", 9.70), ("bfloat16", 87.34)):
+        probabilities = ops.convert_to_tensor([[0.0, 1.0]], dtype=dtype)
+        value = ops.cast(negative_log_likelihood([0], probabilities), "float32")
+        np.testing.assert_allclose(ops.convert_to_numpy(value), expected, rtol=5e-3)
