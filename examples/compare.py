@@ -10,7 +10,6 @@ cannot import keras_softmaxes.
 """
 
 import argparse
-import csv
 import json
 import math
 import subprocess
@@ -20,21 +19,16 @@ from typing import Any
 
 import data
 import keras
-import matplotlib as mpl
 import methods
 import networks
 import numpy as np
+import report
 import tensorflow as tf
-from intervals import describe, mean_interval, ratio_interval
-from matplotlib import pyplot as plt
-from rich.console import Console
-from rich.table import Table
-from runs import Runs, versions, write_json
+from runs import Runs, write_json
 
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
 SERVED_IMAGES = 100
-BASELINE = "softmax"
 
 SERVE = """
 import sys
@@ -49,7 +43,7 @@ np.save(folder + "/probabilities.npy", probabilities.numpy())
 
 def main() -> None:
     args = parse_arguments()
-    split_processor(args.replicas)
+    strategy = replicated(args.replicas)
     images = limited(data.load(args.dataset, args.data_dir), args.train_size)
     settings = {
         "dataset": args.dataset,
@@ -62,17 +56,23 @@ def main() -> None:
     runs = Runs(args.out or f"results/compare/{name}", settings)
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
-        model = fitted_model(method, images, args, callbacks)
+        with strategy.scope():
+            model = compiled_model(method, images, args.epochs)
+        model.fit(
+            images.x_train,
+            images.y_train,
+            batch_size=BATCH_SIZE,
+            epochs=args.epochs,
+            callbacks=callbacks,
+            verbose=0,
+        )
         model.save(runs.model_path(method, seed))
         error = test_error(methods.serving(model), images)
         return {"test_error": error, "parameters": model.count_params()}
 
     results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
-    summary = summarise(results, settings)
-    show(summary)
-    write_json(runs.folder / "results.json", summary)
-    write_csv(results, runs.folder / "results.csv")
-    draw(summary, runs.folder / "results.png")
+    title = "{dataset}: {train_size} training, {test_size} test images, {epochs} epochs"
+    summary = report.write(results, settings, title.format(**settings), runs.folder)
     best = min(summary["methods"], key=lambda method: summary["methods"][method]["error"][0])
     serve(keras.saving.load_model(runs.model_path(best, 0)), best, images, runs.folder)
 
@@ -96,12 +96,18 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def split_processor(replicas: int) -> None:
-    """Make as many logical devices of the processor as there are replicas."""
+def replicated(replicas: int) -> tf.distribute.Strategy:
+    """Return the strategy of all runs, which makes as many devices of the processor as replicas.
+
+    One strategy serves all runs: those of a second one would collide with the first one's.
+    """
+    if replicas == 1:
+        return tf.distribute.get_strategy()
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)],
     )
+    return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
 
 
 def limited(images: data.Images, train_size: int | None) -> data.Images:
@@ -117,32 +123,12 @@ def limited(images: data.Images, train_size: int | None) -> data.Images:
     return data.first_of_each_class(images, train_size // images.classes)
 
 
-def fitted_model(
-    method: str,
-    images: data.Images,
-    args: argparse.Namespace,
-    callbacks: list[keras.callbacks.Callback],
-) -> keras.Model:
-    devices = [f"CPU:{index}" for index in range(args.replicas)]
-    strategy = tf.distribute.MirroredStrategy(devices) if args.replicas > 1 else None
-    steps = math.ceil(len(images.y_train) / BATCH_SIZE) * args.epochs
-    with strategy.scope() if strategy else tf.init_scope():
-        shape = images.x_train.shape[1:]
-        model = methods.build(method, networks.small_convnet, shape, images.classes)
-        schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
-        model.compile(
-            keras.optimizers.Adam(schedule),
-            loss=methods.METHODS[method].loss(),
-            metrics=["accuracy"],
-        )
-    model.fit(
-        images.x_train,
-        images.y_train,
-        batch_size=BATCH_SIZE,
-        epochs=args.epochs,
-        callbacks=callbacks,
-        verbose=0,
-    )
+def compiled_model(method: str, images: data.Images, epochs: int) -> keras.Model:
+    shape = images.x_train.shape[1:]
+    model = methods.build(method, networks.small_convnet, shape, images.classes)
+    steps = math.ceil(len(images.y_train) / BATCH_SIZE) * epochs
+    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+    model.compile(keras.optimizers.Adam(schedule), loss=methods.METHODS[method].loss())
     return model
 
 
@@ -150,57 +136,6 @@ def test_error(model: keras.Model, images: data.Images) -> float:
     """Return the test error in per cent."""
     predicted = model.predict(images.x_test, batch_size=500, verbose=0).argmax(axis=1)
     return 100 * float((predicted != images.y_test).mean())
-
-
-def summarise(results: dict[str, list[dict[str, Any]]], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return means, ratios and their intervals, with all that produced them."""
-    errors = {method: [run["test_error"] for run in runs] for method, runs in results.items()}
-    rows = {}
-    for method, values in errors.items():
-        ratio = ratio_interval(values, errors[BASELINE]) if BASELINE in errors else None
-        rows[method] = {"errors": values, "error": mean_interval(values), "ratio": ratio}
-    seeds = [run["seed"] for run in next(iter(results.values()))]
-    return {"settings": settings, "seeds": seeds, "versions": versions(), "methods": rows}
-
-
-def show(summary: dict[str, Any]) -> None:
-    settings, count = summary["settings"], len(summary["seeds"])
-    title = "{dataset}: {train_size} training, {test_size} test images, {epochs} epochs"
-    title = f"{title.format(**settings)}, {count} seed{'s' * (count > 1)}"
-    table = Table("method", "test error, % [95 %]", "ratio to softmax [95 %]", title=title)
-    for method, row in summary["methods"].items():
-        ratio = describe(row["ratio"], 3) if row["ratio"] and method != BASELINE else ""
-        table.add_row(methods.METHODS[method].title, describe(row["error"]), ratio)
-    Console().print(table)
-
-
-def write_csv(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    columns = ["method", "seed", "test_error", "parameters", "seconds"]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(run for runs in results.values() for run in runs)
-
-
-def draw(summary: dict[str, Any], path: Path) -> None:
-    """Draw each seed's test error, with the mean and its interval."""
-    mpl.use("Agg")
-    rows = summary["methods"]
-    figure, axes = plt.subplots(figsize=(7, 1.2 + 0.5 * len(rows)), layout="constrained")
-    for height, row in enumerate(reversed(rows.values())):
-        mean, low, high = row["error"]
-        axes.plot(row["errors"], [height] * len(row["errors"]), "o", color="0.7")
-        axes.errorbar(mean, height, xerr=[[mean - low], [high - mean]], fmt="D", capsize=4)
-        axes.annotate(
-            f"{mean:.2f}", (mean, height), (0, 8), textcoords="offset points", ha="center"
-        )
-    axes.set_yticks(range(len(rows)), [methods.METHODS[name].title for name in reversed(rows)])
-    axes.set_ylim(-0.6, len(rows) - 0.2)
-    axes.set_xlabel("test error, %: seeds, mean and 95 % interval")
-    axes.set_title("{dataset}, {train_size} training images".format(**summary["settings"]))
-    axes.grid(axis="x", alpha=0.3)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
 
 
 def serve(model: keras.Model, method: str, images: data.Images, folder: Path) -> None:
@@ -214,12 +149,12 @@ def serve(model: keras.Model, method: str, images: data.Images, folder: Path) ->
         raise SystemExit(f"serving failed:\n{completed.stderr}")
     served = np.load(folder / "probabilities.npy")
     difference = float(np.abs(served - model.predict(sample, verbose=0)).max())
-    report = {"method": method, "images": len(sample), "largest_difference": difference}
-    write_json(folder / "served.json", report)
+    result = {"method": method, "images": len(sample), "largest_difference": difference}
+    write_json(folder / "served.json", result)
     print(f"best: {methods.METHODS[method].title}, exported to {folder / 'served'}")
     print(f"served without keras_softmaxes: largest difference {difference:.1e}")
     if difference > 1e-5:
-        raise SystemExit(f"the served probabilities differ: {json.dumps(report)}")
+        raise SystemExit(f"the served probabilities differ: {json.dumps(result)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ code, run in this setting over five seeds of 1K: softmax 4.99 %, DropMax 3.61 %,
 """
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import data
@@ -18,8 +17,8 @@ import keras
 import methods
 import networks
 import numpy as np
-from intervals import describe, mean_interval, ratio_interval
-from runs import Runs, versions, write_json
+import report
+from runs import Runs
 
 WEIGHT_DECAY = 1e-4
 BATCH_SIZE = 100
@@ -49,7 +48,8 @@ def main() -> None:
         return {"test_error": error, "convergence": curve.points}
 
     results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
-    report(results, runs.folder, settings)
+    title = f"MNIST, {args.train_size:,} training images, {args.epochs} epochs"
+    report.write(results, settings, title, runs.folder)
     if {"softmax", "dropmax"} <= set(args.methods):
         draw(runs, results, images)
 
@@ -103,23 +103,6 @@ class Convergence(keras.callbacks.Callback):
         probabilities = self.serving.predict(x, batch_size=1000, verbose=0)
         target = np.take_along_axis(probabilities, y[:, None], axis=1)
         return float(-np.log(np.maximum(target, np.finfo("float32").tiny)).mean())
-
-
-def report(
-    results: dict[str, list[dict[str, Any]]], folder: Path, settings: dict[str, Any]
-) -> None:
-    errors = {method: [run["test_error"] for run in runs] for method, runs in results.items()}
-    summary: dict[str, Any] = {"settings": settings, "versions": versions(), "methods": {}}
-    for method, values in errors.items():
-        summary["methods"][method] = {"test_errors": values, "mean": mean_interval(values)}
-        line = f"{method:14} test error {describe(mean_interval(values))} %"
-        if "softmax" in errors:
-            ratio = ratio_interval(values, errors["softmax"])
-            summary["methods"][method]["ratio_to_softmax"] = ratio
-            line += f"   ratio to softmax {describe(ratio, 3)}"
-        print(line)
-    print(f"means and 95 % intervals over {len(next(iter(errors.values())))} seeds")
-    write_json(folder / "summary.json", summary)
 
 
 def draw(runs: Runs, results: dict[str, list[dict[str, Any]]], images: data.Images) -> None:

@@ -29,6 +29,14 @@ def seeded():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(scope="session")
+def two_replicas():
+    """The one strategy of all tests: a second one's collectives would collide with the first's."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("needs the TensorFlow backend")
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.fixture
 def golden():
     return json.loads((Path(__file__).parent / "golden" / "dropmax.json").read_text())

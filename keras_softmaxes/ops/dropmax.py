@@ -36,6 +36,7 @@ def dropmax_log_mask(retain_logits: Tensor, uniform: Tensor, temperature: float 
         ValueError: temperature not above 0; shapes that differ.
 
     Example:
+        >>> import keras
         >>> import keras_softmaxes as ks
         >>> log_mask = ks.ops.dropmax_log_mask([[2.0, -2.0]], [[0.5, 0.5]])
         >>> keras.ops.exp(log_mask).numpy().round(3)
@@ -108,6 +109,7 @@ def dropmax_terms(
         ValueError: labels out of range or neither form; shapes that differ; fewer than 2 classes.
 
     Example:
+        >>> import keras
         >>> import keras_softmaxes as ks
         >>> zeros = keras.ops.zeros((1, 2))
         >>> terms = ks.ops.dropmax_terms([0], zeros, zeros, zeros, zeros)
@@ -157,6 +159,7 @@ def dropmax_log_probabilities(logits: Tensor, retain_logits: Tensor) -> Tensor:
         ValueError: shapes that differ; fewer than 2 classes.
 
     Example:
+        >>> import keras
         >>> import keras_softmaxes as ks
         >>> log_p = ks.ops.dropmax_log_probabilities([[0.0, 0.0]], [[9.0, -9.0]])
         >>> keras.ops.exp(log_p).numpy().round(3)

@@ -44,6 +44,7 @@ def masked_cross_entropy(labels: Tensor, logits: Tensor, log_mask: Tensor) -> Te
         ValueError: labels out of range or neither form; shapes that differ.
 
     Example:
+        >>> import keras
         >>> import keras_softmaxes as ks
         >>> logits = keras.ops.zeros((1, 4))
         >>> log_mask = keras.ops.log([[0.0, 1.0, 1.0, 1.0]])  # the target, class 0, is kept anyway

@@ -75,20 +75,21 @@ def test_the_draw_is_tfps_relaxed_bernoulli_before_its_sigmoid():
 
 
 @pytest.mark.tensorflow
-def test_replicas_draw_differently_and_repeat_under_the_seed():
+def test_replicas_draw_differently_and_repeat_under_the_seed(two_replicas):
     import tensorflow as tf
 
     def draws():
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-        with strategy.scope():
+        with two_replicas.scope():
             generator = keras.random.SeedGenerator(5)
 
         def replica():
             return draw_log_mask(tf.zeros((20, 4)), 0.1, generator)
 
-        step = tf.function(lambda: strategy.run(replica), autograph=False)
+        step = tf.function(lambda: two_replicas.run(replica), autograph=False)
         return [
-            value.numpy() for _ in range(2) for value in strategy.experimental_local_results(step())
+            value.numpy()
+            for _ in range(2)
+            for value in two_replicas.experimental_local_results(step())
         ]
 
     first = draws()

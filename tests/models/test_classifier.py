@@ -151,9 +151,7 @@ def fixed_mask(logits, temperature, generator):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_step_on_two_replicas_is_the_step_on_one(problem, optimizer, monkeypatch):
-    import tensorflow as tf
-
+def test_a_step_on_two_replicas_is_the_step_on_one(problem, optimizer, monkeypatch, two_replicas):
     monkeypatch.setattr(dropmax_layer, "draw_log_mask", fixed_mask)
     x, y = problem
     weights = np.linspace(0.5, 1.5, len(y)).astype("float32")
@@ -168,7 +166,7 @@ def test_a_step_on_two_replicas_is_the_step_on_one(problem, optimizer, monkeypat
         evaluation = model.evaluate(x, y, batch_size=256, verbose=0, return_dict=True)
         return model.get_weights(), history["loss"][0], evaluation["loss"]
 
-    ours = after_a_step(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+    ours = after_a_step(two_replicas)
     theirs = after_a_step(None)
     for one, other in zip(ours[0], theirs[0], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
@@ -176,11 +174,9 @@ def test_a_step_on_two_replicas_is_the_step_on_one(problem, optimizer, monkeypat
 
 
 @pytest.mark.tensorflow
-def test_it_learns_on_two_replicas_with_compiled_kernels(problem):
-    import tensorflow as tf
-
+def test_it_learns_on_two_replicas_with_compiled_kernels(problem, two_replicas):
     x, y = problem
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with two_replicas.scope():
         model = make_model()
     history = model.fit(x, y, epochs=12, validation_data=(x, y), verbose=0).history
     assert history["val_accuracy"][-1] > 0.6

@@ -1,0 +1,112 @@
+import csv
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
+
+
+def run(program, *arguments, check=True):
+    command = [sys.executable, str(ROOT / "examples" / program), *map(str, arguments)]
+    completed = subprocess.run(command, capture_output=True, text=True)
+    assert not check or completed.returncode == 0, completed.stderr
+    return completed
+
+
+def test_it_compares_continues_and_serves(tmp_path):
+    arguments = ["--epochs", 2, "--train-size", 200, "--out", tmp_path]
+    run("compare.py", "--seeds", 1, *arguments)
+    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*")}
+    (tmp_path / "runs" / "dropmax-0.json").unlink()
+    output = run("compare.py", "--seeds", 2, *arguments).stdout
+    for path, time in first.items():
+        assert (path.stat().st_mtime_ns != time) == path.name.startswith("dropmax-0"), path
+
+    summary = json.loads((tmp_path / "results.json").read_text())
+    methods = summary["methods"]
+    assert set(methods) == {"softmax", "dropmax", "dropmax_prior"}
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for method, row in methods.items():
+        errors = [float(r["test_error"]) for r in rows if r["method"] == method]
+        assert errors == row["errors"]
+        assert row["error"][0] == pytest.approx(np.mean(errors))
+        assert row["ratio"][0] == pytest.approx(np.mean(errors) / methods["softmax"]["error"][0])
+        assert f"{row['error'][0]:.2f}" in output
+    assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
+
+    served = json.loads((tmp_path / "served.json").read_text())
+    assert served["method"] == min(methods, key=lambda method: methods[method]["error"][0])
+    assert served["largest_difference"] < 1e-5
+    probabilities = np.load(tmp_path / "probabilities.npy")
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path):
+    arguments = ["--epochs", 1, "--train-size", 100, "--seeds", 1, "--methods", "dropmax"]
+    for folder in ("one", "two"):
+        run("compare.py", *arguments, "--out", tmp_path / folder)
+    first, second = (
+        keras.saving.load_model(tmp_path / folder / "runs" / "dropmax-0.keras").get_weights()
+        for folder in ("one", "two")
+    )
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+    refused = run("compare.py", *arguments, "--out", tmp_path / "one", "--epochs", 3, check=False)
+    assert refused.returncode
+    assert "holds runs of other settings" in refused.stderr
+
+
+def test_it_trains_on_two_replicas(tmp_path):
+    run(
+        "compare.py",
+        "--epochs",
+        1,
+        "--train-size",
+        100,
+        "--seeds",
+        1,
+        "--replicas",
+        2,
+        "--methods",
+        "softmax",
+        "dropmax",
+        "--out",
+        tmp_path,
+    )
+    assert json.loads((tmp_path / "results.json").read_text())["settings"]["replicas"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--train-size", 105], "multiple of 10"), (["--seeds", 0], "--seeds must be at least 1")],
+)
+def test_bad_arguments_are_refused(arguments, message, tmp_path):
+    refused = run("compare.py", *arguments, "--out", tmp_path, check=False)
+    assert refused.returncode
+    assert message in refused.stderr
+
+
+def test_the_authors_setting_runs_on_mnist(data_dir, tmp_path):
+    run(
+        "dropmax_mnist.py",
+        "--train-size",
+        100,
+        "--epochs",
+        2,
+        "--seeds",
+        1,
+        "--data-dir",
+        data_dir,
+        "--out",
+        tmp_path,
+    )
+    methods = json.loads((tmp_path / "results.json").read_text())["methods"]
+    assert set(methods) == {"softmax", "dropmax"}
+    for plot in ("results", "convergence", "retain", "predictive"):
+        assert (tmp_path / f"{plot}.png").read_bytes().startswith(b"\x89PNG")

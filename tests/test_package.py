@@ -1,0 +1,70 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_softmaxes as ks
+
+PUBLIC = [
+    "ops.dropmax_log_mask",
+    "ops.dropmax_terms",
+    "ops.dropmax_log_probabilities",
+    "ops.masked_cross_entropy",
+    "layers.DropMax",
+    "losses.DropMaxLoss",
+    "models.Classifier",
+    "models.monte_carlo",
+]
+CLASSES = ["layers.DropMax", "losses.DropMaxLoss", "models.Classifier"]
+
+
+def resolve(name):
+    floor, member = name.split(".")
+    return getattr(getattr(ks, floor), member)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_documented(name):
+    documentation = resolve(name).__doc__
+    for part in ("Args:", "Example:"):
+        assert part in documentation
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_saved_models_find_the_classes_by_a_name_that_never_changes(name):
+    registered = f"keras_softmaxes>{name.split('.')[1]}"
+    assert keras.saving.get_registered_object(registered).__name__ == name.split(".")[1]
+    assert issubclass(keras.saving.get_registered_object(registered), resolve(name))
+
+
+def test_importing_the_package_costs_little_beside_keras():
+    """It brings in no heavy package that Keras has not brought in itself."""
+    program = """
+import sys, keras
+before = set(sys.modules)
+import keras_softmaxes
+roots = {name.split(".")[0] for name in set(sys.modules) - before}
+heavy = {"tensorflow_probability", "tf_keras", "tensorflow_datasets", "matplotlib", "scipy", "jax"}
+assert not roots & heavy, roots & heavy
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_imports_run_downwards_only():
+    floors = ["ops", "layers losses", "models"]
+    height = {folder: index for index, level in enumerate(floors) for folder in level.split()}
+    package = Path(ks.__file__).parent
+    for folder, level in height.items():
+        for path in (package / folder).glob("*.py"):
+            for line in path.read_text().splitlines():
+                if line.startswith("from keras_softmaxes."):
+                    target = line.split(".")[1].split()[0]
+                    assert target == folder or height[target] < level, f"{path}: {line}"
+
+
+def test_the_version_lives_in_one_place():
+    from importlib import metadata
+
+    assert metadata.version("keras-softmaxes") == ks.__version__
