@@ -19,12 +19,12 @@ def draw_log_mask(
     `keras.random`.
 
     Args:
-        logits: logits of the probability of a 1, of any shape, float32 or float64.
+        logits: logits of the retain probabilities, (batch, classes), float32 or float64.
         temperature: the relaxation, above 0.
         generator: state of the random numbers; it advances by one draw.
 
     Returns:
-        log z, of the shape of `logits`.
+        log z, (batch, classes).
 
     """
     if keras.backend.backend() == "tensorflow":

@@ -18,7 +18,7 @@ def draw(logits, temperature=0.1, seed=0):
 def test_draws_follow_the_relaxed_bernoulli_distribution():
     """temperature * logit(z) is logistic around the logit (Maddison et al. 2017)."""
     for logit, temperature in ((0.0, 0.5), (1.5, 0.5), (-2.0, 1.0)):
-        z = np.exp(draw(np.full(20_000, logit, "float32"), temperature).astype("float64"))
+        z = np.exp(draw(np.full((10_000, 2), logit, "float32"), temperature).astype("float64"))
         z = z[(z > 1e-12) & (z < 1 - 1e-6)]  # where float32 still tells z from 1
         noise = temperature * (np.log(z) - np.log1p(-z)) - logit
         low, high = noise.min(), noise.max()
@@ -29,7 +29,7 @@ def test_draws_follow_the_relaxed_bernoulli_distribution():
 
 def test_a_cold_mask_is_on_with_the_retain_probability():
     for logit in (-2.0, 0.0, 1.0):
-        on = (np.exp(draw(np.full(20_000, logit, "float32"))) > 0.5).sum()
+        on = (np.exp(draw(np.full((10_000, 2), logit, "float32"))) > 0.5).sum()
         assert stats.binomtest(int(on), 20_000, expit(logit)).pvalue > 1e-3
 
 
