@@ -67,8 +67,7 @@ def main() -> None:
             verbose=0,
         )
         model.save(runs.model_path(method, seed))
-        error = test_error(methods.serving(model), images)
-        return {"test_error": error, "parameters": model.count_params()}
+        return {"test_error": methods.test_error(model, images)}
 
     results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
     title = "{dataset}: {train_size} training, {test_size} test images, {epochs} epochs"
@@ -130,12 +129,6 @@ def compiled_model(method: str, images: data.Images, epochs: int) -> keras.Model
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     model.compile(keras.optimizers.Adam(schedule), loss=methods.METHODS[method].loss())
     return model
-
-
-def test_error(model: keras.Model, images: data.Images) -> float:
-    """Return the test error in per cent."""
-    predicted = model.predict(images.x_test, batch_size=500, verbose=0).argmax(axis=1)
-    return 100 * float((predicted != images.y_test).mean())
 
 
 def serve(model: keras.Model, method: str, images: data.Images, folder: Path) -> None:

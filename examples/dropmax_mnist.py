@@ -43,9 +43,10 @@ def main() -> None:
             callbacks=[*callbacks, curve],
         )
         model.save(runs.model_path(method, seed))
-        predicted = methods.serving(model).predict(images.x_test, batch_size=1000, verbose=0)
-        error = 100 * float((predicted.argmax(axis=1) != images.y_test).mean())
-        return {"test_error": error, "convergence": curve.points}
+        return {
+            "test_error": methods.test_error(model, images),
+            "convergence": curve.points,
+        }
 
     results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
     title = f"MNIST, {args.train_size:,} training images, {args.epochs} epochs"

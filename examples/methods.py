@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import data
 import keras
 
 import keras_softmaxes as ks
@@ -63,3 +64,10 @@ def serving(model: keras.Model) -> keras.Model:
     if isinstance(model.output, dict):
         return model
     return keras.Model(model.input, keras.layers.Softmax(dtype="float32")(model.output))
+
+
+def test_error(model: keras.Model, images: data.Images) -> float:
+    """Return the test error in per cent."""
+    predicted = model.predict(images.x_test, batch_size=1000, verbose=0).argmax(axis=1)
+    wrong = int((predicted != images.y_test).sum())
+    return round(100 * wrong / len(predicted), 4)
