@@ -32,7 +32,6 @@ def load(name: str, data_dir: str | None = None) -> Images:
 
     Returns:
         The images, in the order of the dataset's own files.
-
     """
     return _digits() if name == "digits" else _from_tfds(name, data_dir)
 

@@ -21,7 +21,6 @@ class Method:
         title: what plots and tables call it.
         head: builds the last layer from the number of classes and the logits' regularisers.
         loss: builds the loss.
-
     """
 
     title: str

@@ -22,7 +22,6 @@ def lenet(inputs: keras.KerasTensor, weight_decay: float = 0.0) -> keras.KerasTe
 
     Returns:
         Features, (batch, 500).
-
     """
     decay = decayed(weight_decay)
     x = layers.Conv2D(20, 5, activation="relu", **decay)(inputs)

@@ -24,7 +24,6 @@ def write(results: Results, settings: dict[str, Any], title: str, folder: Path) 
         settings: what all runs share.
         title: the setting in words.
         folder: where the files go.
-
     """
     summary = _summarise(results, settings)
     seeds = len(summary["seeds"])

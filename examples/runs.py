@@ -24,7 +24,6 @@ class Runs:
     Args:
         folder: where the files are.
         settings: what all runs share. A folder that holds runs of other settings is refused.
-
     """
 
     def __init__(self, folder: str | Path, settings: dict[str, Any]) -> None:
@@ -53,7 +52,6 @@ class Runs:
             epochs: the number of epochs of a run, for the progress bar.
             train: trains a method with a seed and some callbacks, saves its model at
                 `self.model_path`, and returns what to remember of the run.
-
         """
         missing = [
             (method, seed)

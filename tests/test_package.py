@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -62,6 +63,24 @@ def test_imports_run_downwards_only():
                 if line.startswith("from keras_softmaxes."):
                     target = line.split(".")[1].split()[0]
                     assert target == folder or height[target] < level, f"{path}: {line}"
+
+
+@pytest.mark.slow
+def test_the_wheel_works_outside_the_checkout(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path]
+    subprocess.run([*build, Path(ks.__file__).parent.parent], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    assert (tmp_path / "installed" / "keras_softmaxes" / "py.typed").exists()
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "installed")!r})
+import keras_softmaxes as ks
+assert ks.__file__.startswith({str(tmp_path)!r}), ks.__file__
+ks.layers.DropMax(3)
+"""
+    subprocess.run([sys.executable, "-I", "-c", program], check=True, cwd=tmp_path)
 
 
 def test_the_version_lives_in_one_place():

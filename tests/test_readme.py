@@ -20,5 +20,12 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     assert accuracy > 0.9
 
 
+def test_every_relative_link_leads_somewhere():
+    root = Path(__file__).parent.parent
+    for page in [root / "README.md", *root.glob("docs/**/*.md"), *root.glob("benchmarks/*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), f"{page}: {target}"
+
+
 def test_the_example_has_fifteen_lines():
     assert len(BLOCKS[0].splitlines()) <= 15

@@ -40,11 +40,12 @@ class DropMax(EvidenceHead):
         temperature: relaxation of the mask, above 0. The paper uses 0.1.
         posterior: "label" for DropMax, whose posterior has its own branch and learns from the
             label, or "prior" for the paper's q = p variant, which draws from rho and has no shift.
-        kernel_initializer: initialiser of the three kernels.
-        bias_initializer: initialiser of the three biases.
+        seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
+        kernel_initializer: initialiser of the kernels. Each branch draws its own, unless you pass
+            an initialiser with a seed: then all three start alike.
+        bias_initializer: initialiser of the biases, likewise.
         kernel_regularizer: regulariser of the logits' kernel.
         bias_regularizer: regulariser of the logits' bias.
-        seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
         **kwargs: the arguments of every Keras layer.
 
     Input:
@@ -68,7 +69,6 @@ class DropMax(EvidenceHead):
     Reference:
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018
         (https://arxiv.org/abs/1712.07834).
-
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class DropMax(EvidenceHead):
         units: int,
         temperature: float = 0.1,
         posterior: Literal["label", "prior"] = "label",
+        seed: int | None = None,
+        *,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
-        *,
-        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(units, seed=seed, **kwargs)
@@ -90,17 +90,13 @@ class DropMax(EvidenceHead):
             raise invalid("posterior", "'label' or 'prior'", repr(posterior))
         self.temperature = temperature
         self.posterior = posterior
-        self.logits = keras.layers.Dense(
-            units,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            dtype=self.dtype_policy,
-            name="logits",
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.logits = self._branch(
+            "logits", kernel_regularizer=kernel_regularizer, bias_regularizer=bias_regularizer
         )
-        self.retain = self._unregularised_dense("retain")
-        self.shift = self._unregularised_dense("shift") if posterior == "label" else None
+        self.retain = self._branch("retain")
+        self.shift = self._branch("shift") if posterior == "label" else None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the two or three branches."""
@@ -131,7 +127,6 @@ class DropMax(EvidenceHead):
 
         Returns:
             (batch, K).
-
         """
         return ops.sigmoid(self._at_least_float32(self.retain(features)))
 
@@ -143,7 +138,6 @@ class DropMax(EvidenceHead):
 
         Returns:
             (batch, K). With posterior="prior" these are the retain probabilities.
-
         """
         retain_logits = self._at_least_float32(self.retain(features))
         shift = self._at_least_float32(self.shift(features)) if self.shift else None
@@ -160,7 +154,6 @@ class DropMax(EvidenceHead):
 
         Returns:
             (batch, K).
-
         """
         logits, retain_logits, _, _ = unstack_evidence(evidence)
         log_mask = draw_log_mask(retain_logits, self.temperature, generator)
@@ -172,17 +165,24 @@ class DropMax(EvidenceHead):
             **super().get_config(),
             "temperature": self.temperature,
             "posterior": self.posterior,
-            "kernel_initializer": keras.initializers.serialize(self.logits.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.logits.bias_initializer),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.logits.kernel_regularizer),
             "bias_regularizer": keras.regularizers.serialize(self.logits.bias_regularizer),
         }
 
-    def _unregularised_dense(self, name: str) -> keras.layers.Dense:
+    def _branch(self, name: str, **regularizers: Any) -> keras.layers.Dense:
         return keras.layers.Dense(
             self.units,
-            kernel_initializer=self.logits.kernel_initializer,
-            bias_initializer=self.logits.bias_initializer,
+            kernel_initializer=_clone(self.kernel_initializer),
+            bias_initializer=_clone(self.bias_initializer),
             dtype=self.dtype_policy,
             name=name,
+            **regularizers,
         )
+
+
+def _clone(initializer: Any) -> Any:
+    """Return an initialiser of its own: one instance gives the same values at every call."""
+    is_keras = isinstance(initializer, keras.initializers.Initializer)
+    return initializer.clone() if is_keras else initializer

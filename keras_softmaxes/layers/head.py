@@ -1,5 +1,6 @@
 """What every evidence head shares."""
 
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -25,16 +26,15 @@ class EvidenceHead(keras.layers.Layer):
         units: the number of classes, at least 2.
         seed: integer that fixes the head's draws; None takes it from `keras.utils.set_random_seed`.
         **kwargs: the arguments of every Keras layer.
-
     """
 
-    def __init__(self, units: int, *, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, units: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(units, bool) or not isinstance(units, int) or units < 2:
+        if isinstance(units, bool) or not isinstance(units, Integral) or units < 2:
             raise invalid("units", "an integer number of classes, at least 2", units)
-        self.units = units
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.units: int = int(units)
+        self.seed: int | None = seed
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check the shape of the features."""
@@ -53,6 +53,8 @@ class EvidenceHead(keras.layers.Layer):
         Returns:
             (batch, classes).
 
+        Raises:
+            TypeError: a head whose method draws nothing.
         """
         raise TypeError(f"{type(self).__name__} has no distribution to draw from.")
 

@@ -25,7 +25,6 @@ def draw_log_mask(
 
     Returns:
         log z, (batch, classes).
-
     """
     if keras.backend.backend() == "tensorflow":
         return _draw_by_tfp(logits, temperature, generator.next())
@@ -38,11 +37,10 @@ def _draw_by_tfp(logits: Tensor, temperature: float, seed: Tensor) -> Tensor:
     import tensorflow as tf
     import tensorflow_probability as tfp
 
-    seed = tf.cast(seed, tf.int32)  # the type that TFP takes for stateless seeds
     replica = tf.distribute.get_replica_context()
-    if replica is not None:
-        replica_id = replica.replica_id_in_sync_group
-        seed = tf.random.experimental.stateless_fold_in(seed, replica_id)
+    replica_id = replica.replica_id_in_sync_group if replica else 0
+    seed = tf.cast(seed, tf.int32)  # the type that TFP takes for stateless seeds
+    seed = tf.random.experimental.stateless_fold_in(seed, replica_id)
     # `RelaxedBernoulli` is the sigmoid of this variable: its documentation says so, and a test
     # shows the draws to be equal. The logarithm of the sample would lose the tails to NaN.
     logistic = tfp.distributions.Logistic(logits / temperature, 1 / temperature)

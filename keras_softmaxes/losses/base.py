@@ -25,8 +25,8 @@ class ClassLoss(keras.losses.Loss):
     Args:
         reduction: as in every Keras loss.
         name: name of the loss.
-        dtype: the type the loss is computed in; None is `keras.config.floatx()`.
-
+        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
+            the place of half precision, which a sum over classes soon leaves.
     """
 
     def __init__(
@@ -36,11 +36,16 @@ class ClassLoss(keras.losses.Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
-        self._reduction = _Reduction(name=self.name, reduction=reduction, dtype=dtype)
+        self._config_dtype = None if dtype is None else self.dtype
+        self._reduction = _Reduction(
+            name=self.name,
+            reduction=reduction,
+            dtype=keras.backend.result_type(self.dtype, "float32"),
+        )
 
     def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
         """Return the weighted and reduced loss."""
-        y_pred = ops.convert_to_tensor(y_pred, dtype=self.dtype)
+        y_pred = ops.convert_to_tensor(y_pred, dtype=self._reduction.dtype)
         self.check_predictions(y_pred)
         losses = self.call(class_indices(y_true, y_pred.shape[-1]), y_pred)
         return self._reduction(losses, losses, sample_weight)
@@ -51,4 +56,4 @@ class ClassLoss(keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "dtype": self.dtype}
+        return {**super().get_config(), "dtype": self._config_dtype}

@@ -31,7 +31,8 @@ class DropMaxLoss(ClassLoss):
             gamma, searched in {1, 0.1, 0.01}, in the paper's q = p variant.
         reduction: as in every Keras loss. Sample weights act on the whole objective.
         name: name of the loss.
-        dtype: the type the loss is computed in; None is `keras.config.floatx()`.
+        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
+            the place of half precision.
 
     Call arguments:
         y_true: (batch,) or (batch, 1) integers, or (batch, K) one-hot.
@@ -50,7 +51,6 @@ class DropMaxLoss(ClassLoss):
     Reference:
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eqs. 8-13
         (https://arxiv.org/abs/1712.07834).
-
     """
 
     def __init__(

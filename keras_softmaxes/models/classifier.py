@@ -6,7 +6,36 @@ from typing import Any
 import keras
 
 from keras_softmaxes.losses.likelihood import NegativeLogLikelihood
-from keras_softmaxes.ops.checks import Tensor
+from keras_softmaxes.ops.checks import Tensor, invalid
+
+
+class _FunctionalForm:
+    """The class of the functional models of a `Classifier` class.
+
+    Left alone, Keras turns a class into a functional one at its first functional use, after which
+    neither it nor a subclass can define `call`. So the functional models get a subclass, which is
+    saved under the name of the class itself. As an attribute of that class pickle finds it.
+    """
+
+    def __get__(self, instance: object, owner: Any) -> type["Classifier"]:
+        return _functional_form(owner)
+
+
+@functools.cache
+def _functional_form(cls: Any) -> type["Classifier"]:
+    scalar = keras.Input(())
+    functional = type(keras.Model(scalar, scalar))
+    if issubclass(cls, functional):
+        return cls
+    qualified_name = f"{cls.__qualname__}.functional_form"
+    namespace = {"__module__": cls.__module__, "__qualname__": qualified_name}
+    form = type(cls.__name__, (cls, functional), namespace)
+    package, found, name = keras.saving.get_registered_name(cls).partition(">")
+    if found:
+        register = keras.saving.register_keras_serializable(package, name)
+        register(form)
+        register(cls)  # what a saved model is loaded as
+    return form
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")
@@ -22,13 +51,17 @@ class Classifier(keras.Model):
     - metrics receive the probabilities, so `metrics=["accuracy"]` means what it says;
     - `predict` returns, and `export` serves, the probabilities alone.
 
-    Calling the model returns the head's dict. With a head that returns a tensor, such as `Dense`,
-    it behaves as `keras.Model`.
+    Calling the model returns the head's dict, which must be the model's only output. With a head
+    that returns a tensor, such as `Dense`, it behaves as `keras.Model`: there `val_loss` is Keras's
+    own, penalties included.
 
     Args:
         *args: the arguments of `keras.Model`: `inputs` and `outputs` of a functional model, or none
             in a subclass that defines `call`.
         **kwargs: likewise.
+
+    Raises:
+        ValueError: in training, a loss of Keras's own on evidence, which it would broadcast.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -37,20 +70,16 @@ class Classifier(keras.Model):
         >>> model.compile("adam", loss=ks.losses.DropMaxLoss(), metrics=["accuracy"])
         >>> model.predict(keras.ops.ones((2, 64)), verbose=0).shape
         (2, 10)
-
     """
 
     _serves_probabilities = False
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "Classifier":
-        """Make a functional model of `inputs` and `outputs`, as `keras.Model` does.
+    functional_form = _FunctionalForm()
 
-        Left alone, Keras turns the class itself into a functional one at its first such use, after
-        which no subclass could define `call`.
-        """
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Classifier":
+        """Make a functional model of `inputs` and `outputs`, as `keras.Model` does."""
         is_functional = len(args) > 1 or "outputs" in kwargs
-        functional = _functional_classifier() if cls is Classifier and is_functional else cls
-        return super().__new__(functional, *args, **kwargs)
+        return super().__new__(cls.functional_form if is_functional else cls, *args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the head's output, or while the model is exported the probabilities alone."""
@@ -69,6 +98,7 @@ class Classifier(keras.Model):
         if not _is_evidence(y_pred):
             return super().compute_loss(x, y, y_pred, sample_weight, training=training)
         if training:
+            _check_loss(self.loss)
             return super().compute_loss(x, y, y_pred["evidence"], sample_weight)
         return NegativeLogLikelihood()(y, y_pred["probabilities"], sample_weight)
 
@@ -96,7 +126,6 @@ class Classifier(keras.Model):
 
         Raises:
             ValueError: a subclassed model that was never called.
-
         """
         self._serves_probabilities = True
         try:
@@ -105,16 +134,16 @@ class Classifier(keras.Model):
             self._serves_probabilities = False
 
 
-@functools.cache
-def _functional_classifier() -> type[Classifier]:
-    scalar = keras.Input(())
-    functional = type("Classifier", (Classifier, type(keras.Model(scalar, scalar))), {})
-    return keras.saving.register_keras_serializable("keras_softmaxes", "Classifier")(functional)
-
-
 def _is_evidence(outputs: Any) -> bool:
     return isinstance(outputs, dict) and set(outputs) == {"probabilities", "evidence"}
 
 
 def _probabilities(outputs: Any) -> Any:
     return outputs["probabilities"] if _is_evidence(outputs) else outputs
+
+
+def _check_loss(loss: Any) -> None:
+    """Refuse Keras's own losses, which would broadcast the labels against the evidence."""
+    if isinstance(loss, str) or getattr(loss, "__module__", "").startswith("keras."):
+        expected = "the loss that belongs to the head, such as `keras_softmaxes.losses.DropMaxLoss`"
+        raise invalid("loss", expected, loss)

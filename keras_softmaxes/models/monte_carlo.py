@@ -1,5 +1,7 @@
 """Monte Carlo prediction: the distribution behind a stochastic head's probabilities."""
 
+import operator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -8,7 +10,6 @@ from keras import ops
 
 from keras_softmaxes.layers.head import EvidenceHead
 from keras_softmaxes.ops.checks import Tensor, invalid
-from keras_softmaxes.ops.compile import xla_compiled
 
 
 def monte_carlo(
@@ -27,14 +28,16 @@ def monte_carlo(
         x: inputs as an array, or any structure of arrays that the model takes, (count, ...) each.
         samples: the number of draws S, at least 1. The paper shows 1,000.
         batch_size: examples that are predicted at once.
-        seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
+        seed: integer that fixes the draws, for one batch_size; None takes it from
+            `keras.utils.set_random_seed`.
 
     Returns:
         A dict of NumPy arrays, each (count, classes): "mean", the probabilities, and "stddev",
         their (population) standard deviation over the draws.
 
     Raises:
-        ValueError: samples or batch_size below 1; a model without exactly one stochastic head.
+        ValueError: samples, batch_size or the number of examples below 1; a model without exactly
+            one stochastic head.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -47,41 +50,46 @@ def monte_carlo(
     Reference:
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 14
         (https://arxiv.org/abs/1712.07834).
-
     """
-    for argument, value in {"samples": samples, "batch_size": batch_size}.items():
+    count = len(keras.tree.flatten(x)[0])
+    for argument, value in {"samples": samples, "batch_size": batch_size, "len(x)": count}.items():
         if value < 1:
             raise invalid(argument, "an integer of at least 1", value)
     head = _stochastic_head(model)
     generator = keras.random.SeedGenerator(seed)
-
-    @xla_compiled
-    def update(
-        evidence: Tensor, mean: Tensor, squares: Tensor, count: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Add one draw to the running mean and sum of squared deviations (Welford 1962)."""
-        deviation = head.sample_probabilities(evidence, generator) - mean
-        mean = mean + deviation / count
-        return mean, squares + deviation**2 * (count - 1) / count
-
     means, deviations = [], []
-    count = len(keras.tree.flatten(x)[0])
     for start in range(0, count, batch_size):
-        stop = start + batch_size
-        batch = keras.tree.map_structure(lambda array: array[start:stop], x)  # noqa: B023
-        outputs = model(batch, training=False)
-        mean = squares = ops.zeros_like(outputs["probabilities"])
-        for sample in range(1, samples + 1):
-            step = ops.cast(sample, mean.dtype)
-            mean, squares = update(outputs["evidence"], mean, squares, step)
+        rows = slice(start, start + batch_size)
+        batch = keras.tree.map_structure(operator.itemgetter(rows), x)
+        evidence = model(batch, training=False)["evidence"]
+        mean, deviation = _statistics(head, evidence, samples, generator)
         means.append(ops.convert_to_numpy(mean))
-        deviations.append(ops.convert_to_numpy(ops.sqrt(squares / samples)))
+        deviations.append(ops.convert_to_numpy(deviation))
     return {"mean": np.concatenate(means), "stddev": np.concatenate(deviations)}
 
 
+def _statistics(
+    head: EvidenceHead, evidence: Tensor, samples: int, generator: keras.random.SeedGenerator
+) -> tuple[Tensor, Tensor]:
+    """Return the running mean and deviation of the draws (Welford 1962)."""
+    mean = squares = ops.zeros(())
+    for count in range(1, samples + 1):
+        deviation = head.sample_probabilities(evidence, generator) - mean
+        mean = mean + deviation / count
+        squares = squares + deviation**2 * ((count - 1) / count)
+    return mean, ops.sqrt(squares / samples)
+
+
 def _stochastic_head(model: keras.Model) -> EvidenceHead:
-    heads = [layer for layer in model.layers if isinstance(layer, EvidenceHead)]
+    heads = [layer for layer in _layers(model) if isinstance(layer, EvidenceHead)]
     if len(heads) != 1:
-        names = [layer.name for layer in heads]
-        raise invalid("model", "a model with one evidence head, such as `DropMax`", names)
+        expected = "a model with one evidence head, such as `DropMax`"
+        raise invalid("model", expected, f"{model.name} with {len(heads)} of them")
     return heads[0]
+
+
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)

@@ -24,9 +24,16 @@ def check_positive(argument: str, value: float) -> None:
         raise invalid(argument, "a number above 0", value)
 
 
+def static_shape(argument: str, tensor: Tensor) -> tuple[int | None, ...]:
+    """Return the tensor's static shape; raise ValueError where not even its rank is known."""
+    if getattr(tensor.shape, "rank", 0) is None:
+        raise invalid(argument, "a tensor of known rank", "a tensor of unknown rank")
+    return tuple(tensor.shape)
+
+
 def check_logits(argument: str, logits: Tensor) -> None:
     """Raise ValueError unless `logits` has the shape (batch, classes), at least two classes."""
-    shape = tuple(logits.shape)
+    shape = static_shape(argument, logits)
     if len(shape) != 2 or shape[1] is None or shape[1] < 2:
         expected = "shape (batch, classes) with a known number of classes, at least 2"
         raise invalid(argument, expected, f"a tensor of shape {shape}")
@@ -36,7 +43,7 @@ def check_same_shape(**tensors: Tensor) -> None:
     """Raise ValueError unless the tensors, named by their arguments, have one static shape."""
     (first, reference), *others = tensors.items()
     for argument, tensor in others:
-        ours, theirs = tuple(tensor.shape), tuple(reference.shape)
+        ours, theirs = static_shape(argument, tensor), static_shape(first, reference)
         known = zip(ours, theirs, strict=False)
         if len(ours) != len(theirs) or any(a != b for a, b in known if None not in (a, b)):
             expected = f"the shape {theirs} of `{first}`"
@@ -55,7 +62,6 @@ def require(condition: Tensor, argument: str, expected: str, received: Tensor) -
         argument: the argument's name.
         expected: what it should hold, in words.
         received: its value.
-
     """
     condition = ops.all(condition)
     if _is_eager(condition):

@@ -16,7 +16,7 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     On TensorFlow the function, and so its gradient, is compiled by XLA, whatever surrounds it:
     eager code, a graph, a replica of `tf.distribute.MirroredStrategy` (where compiling the whole
     step crashes in Keras 3.15). A caller that is itself compiled inlines it. On the other backends
-    the function is returned as it is, because they compile the whole step.
+    the function is returned as it is, because their training compiles the whole step.
 
     Args:
         function: a pure function. Its Python arguments are constants of the kernel.
@@ -29,7 +29,6 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         >>> double = xla_compiled(lambda x: 2 * x)
         >>> float(double(keras.ops.ones(())))
         2.0
-
     """
     if keras.backend.backend() != "tensorflow":
         return function
@@ -43,8 +42,7 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             _inside_kernel.reset(token)
 
-    kernel = tf.function(traced, jit_compile=True, autograph=False)
-    return functools.wraps(function)(lambda *args, **kwargs: kernel(*args, **kwargs))
+    return tf.function(traced, jit_compile=True, autograph=False)
 
 
 def is_inside_kernel() -> bool:

@@ -21,7 +21,6 @@ def bernoulli_kl(logits: Tensor, other_logits: Tensor) -> Tensor:
 
     Returns:
         The divergence in nats, of the same shape.
-
     """
     difference = ops.sigmoid(logits) * (logits - other_logits)
     return difference + ops.softplus(other_logits) - ops.softplus(logits)
@@ -37,6 +36,5 @@ def bernoulli_negative_entropy(logits: Tensor) -> Tensor:
 
     Returns:
         The negative entropy in nats, in [-log 2, 0], of the same shape.
-
     """
     return ops.sigmoid(logits) * logits - ops.softplus(logits)

@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor, check_logits, check_positive, check_same_shape
 from keras_softmaxes.ops.divergences import bernoulli_kl, bernoulli_negative_entropy
-from keras_softmaxes.ops.labels import one_hot
+from keras_softmaxes.ops.labels import at_target, one_hot
 from keras_softmaxes.ops.masked import masked_cross_entropy
 
 
@@ -45,7 +45,6 @@ def dropmax_log_mask(retain_logits: Tensor, uniform: Tensor, temperature: float 
     Reference:
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 6
         (https://arxiv.org/abs/1712.07834).
-
     """
     check_positive("temperature", temperature)
     retain_logits, uniform = ops.convert_to_tensor(retain_logits), ops.convert_to_tensor(uniform)
@@ -67,7 +66,6 @@ def posterior_logits(retain_logits: Tensor, posterior_shift: Tensor | None) -> T
 
     Returns:
         (batch, classes).
-
     """
     if posterior_shift is None:
         return retain_logits
@@ -119,24 +117,25 @@ def dropmax_terms(
     Reference:
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eqs. 5, 10-13
         (https://arxiv.org/abs/1712.07834).
-
     """
     logits, retain_logits = ops.convert_to_tensor(logits), ops.convert_to_tensor(retain_logits)
     check_logits("logits", logits)
     check_same_shape(logits=logits, retain_logits=retain_logits)
     target = one_hot(labels, logits)
-    divergence = target * ops.softplus(-retain_logits)
-    auxiliary = ops.zeros_like(logits)
+    divergence = at_target(target, ops.softplus(-retain_logits))
+    auxiliary = ops.zeros_like(divergence)
     if posterior_shift is not None:
         posterior_shift = ops.convert_to_tensor(posterior_shift)
         check_same_shape(logits=logits, posterior_shift=posterior_shift)
         posterior = posterior_logits(retain_logits, posterior_shift)
-        divergence += (1 - target) * bernoulli_kl(posterior, retain_logits)
-        auxiliary = ops.softplus(posterior_shift) - target * posterior_shift
+        others = (1 - target) * bernoulli_kl(posterior, retain_logits)
+        divergence += ops.sum(others, axis=-1)
+        auxiliary = ops.sum(ops.softplus(posterior_shift), axis=-1)
+        auxiliary -= at_target(target, posterior_shift)
     return {
         "cross_entropy": masked_cross_entropy(labels, logits, log_mask),
-        "kl": ops.sum(divergence, axis=-1),
-        "auxiliary": ops.sum(auxiliary, axis=-1),
+        "kl": divergence,
+        "auxiliary": auxiliary,
         "negative_entropy": ops.sum(bernoulli_negative_entropy(retain_logits), axis=-1),
     }
 
@@ -168,7 +167,6 @@ def dropmax_log_probabilities(logits: Tensor, retain_logits: Tensor) -> Tensor:
     Reference:
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 15
         (https://arxiv.org/abs/1712.07834).
-
     """
     logits, retain_logits = ops.convert_to_tensor(logits), ops.convert_to_tensor(retain_logits)
     check_logits("logits", logits)
@@ -189,7 +187,6 @@ def stack_evidence(
 
     Returns:
         (batch, 4, classes), or (batch, 3, classes) for q = p.
-
     """
     rows = [logits, retain_logits, posterior_shift, log_mask]
     return ops.stack([row for row in rows if row is not None], axis=1)
@@ -204,7 +201,6 @@ def unstack_evidence(evidence: Tensor) -> tuple[Tensor, Tensor, Tensor | None, T
     Returns:
         The logits, the retain logits, the posterior shift (None for q = p) and the log-mask,
         each (batch, classes).
-
     """
     logits, retain_logits, *shift, log_mask = ops.unstack(evidence, axis=1)
     return logits, retain_logits, shift[0] if shift else None, log_mask

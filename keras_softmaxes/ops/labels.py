@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_softmaxes.ops.checks import Tensor, invalid, require
+from keras_softmaxes.ops.checks import Tensor, invalid, require, static_shape
 
 
 def class_indices(labels: Tensor, classes: int) -> Tensor:
@@ -11,7 +11,8 @@ def class_indices(labels: Tensor, classes: int) -> Tensor:
 
     The form is told by static shape and type alone: integers of shape (batch,) or (batch, 1) are
     classes, and (batch, classes) of any type is one-hot. Labels are never cast to a float type,
-    which would change the class (301 in bfloat16 is 302).
+    which would change the class (301 in bfloat16 is 302). JAX's own integers have 32 bits: it wraps
+    larger ones around before they can be seen here.
 
     Args:
         labels: (batch,) or (batch, 1) integers, or (batch, classes) one-hot.
@@ -29,10 +30,9 @@ def class_indices(labels: Tensor, classes: int) -> Tensor:
     Example:
         >>> class_indices([[0.0, 1.0], [1.0, 0.0]], 2).numpy()
         array([1, 0], dtype=int32)
-
     """
     labels = ops.convert_to_tensor(labels)
-    shape = tuple(labels.shape)
+    shape = static_shape("labels", labels)
     if shape[1:] == (classes,):
         return _from_one_hot(labels)
     is_integer = "int" in keras.backend.standardize_dtype(labels.dtype)
@@ -57,12 +57,24 @@ def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
 
     Returns:
         (batch, classes), of the type of `logits`.
-
     """
     classes = logits.shape[-1]
     target = ops.expand_dims(class_indices(labels, classes), -1)
     rows = ops.cast(ops.arange(classes, dtype="int32") == target, logits.dtype)
     return ops.where(target < 0, float("nan"), rows)
+
+
+def at_target(target: Tensor, values: Tensor) -> Tensor:
+    """Return the target's value, whatever the others are, infinities among them.
+
+    Args:
+        target: what `one_hot` returned, (batch, classes).
+        values: (batch, classes).
+
+    Returns:
+        (batch,), NaN where the label could not be read.
+    """
+    return ops.sum(ops.where(target == 0, 0, target * values), axis=-1)
 
 
 def _is_distributed() -> bool:

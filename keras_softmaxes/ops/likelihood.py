@@ -5,7 +5,7 @@ import ml_dtypes
 from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor
-from keras_softmaxes.ops.labels import one_hot
+from keras_softmaxes.ops.labels import at_target, one_hot
 
 
 def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
@@ -20,8 +20,7 @@ def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
 
     Returns:
         (batch,), in nats.
-
     """
     smallest = float(ml_dtypes.finfo(keras.backend.standardize_dtype(probabilities.dtype)).tiny)
-    target = ops.sum(one_hot(labels, probabilities) * probabilities, axis=-1)
+    target = at_target(one_hot(labels, probabilities), probabilities)
     return -ops.log(ops.maximum(target, smallest))

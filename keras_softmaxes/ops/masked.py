@@ -5,7 +5,7 @@ import math
 from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor, check_logits, check_same_shape
-from keras_softmaxes.ops.labels import one_hot
+from keras_softmaxes.ops.labels import at_target, one_hot
 
 LOG_EPSILON = math.log(1e-20)
 
@@ -22,7 +22,6 @@ def masked_logits(logits: Tensor, log_mask: Tensor) -> Tensor:
 
     Returns:
         (batch, classes).
-
     """
     return logits + ops.logaddexp(log_mask, ops.cast(LOG_EPSILON, log_mask.dtype))
 
@@ -54,11 +53,10 @@ def masked_cross_entropy(labels: Tensor, logits: Tensor, log_mask: Tensor) -> Te
     Reference:
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 3
         (https://arxiv.org/abs/1712.07834).
-
     """
     logits, log_mask = ops.convert_to_tensor(logits), ops.convert_to_tensor(log_mask)
     check_logits("logits", logits)
     check_same_shape(logits=logits, log_mask=log_mask)
     target = one_hot(labels, logits)
     masked = masked_logits(logits, ops.where(target == 1, 0, log_mask))
-    return ops.logsumexp(masked, axis=-1) - ops.sum(target * masked, axis=-1)
+    return ops.logsumexp(masked, axis=-1) - at_target(target, masked)

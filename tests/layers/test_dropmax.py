@@ -124,6 +124,7 @@ def test_config_round_trip(features):
     [
         ({"units": 1}, "`units`.*at least 2.*units=1"),
         ({"units": 2.0}, "`units`.*integer.*units=2.0"),
+        ({"units": np.int64(1)}, "`units`.*at least 2.*units=1"),
         ({"units": True}, "`units`.*integer.*units=True"),
         ({"units": 3, "temperature": 0}, "`temperature`.*above 0.*temperature=0"),
         ({"units": 3, "temperature": float("nan")}, "`temperature`.*above 0.*nan"),
@@ -138,3 +139,14 @@ def test_bad_arguments_are_refused(arguments, message):
 def test_features_of_another_rank_are_refused():
     with pytest.raises(ValueError, match=r"`features`.*\(batch, features\).*\(2, 3, 4\)"):
         ks.layers.DropMax(3)(np.zeros((2, 3, 4), "float32"))
+
+
+@pytest.mark.parametrize("initializer", ["glorot_uniform", keras.initializers.HeNormal()])
+def test_each_branch_starts_from_values_of_its_own(features, initializer):
+    head = ks.layers.DropMax(4, kernel_initializer=initializer, bias_initializer="random_normal")
+    head(features)
+    for first, second in (("logits", "retain"), ("logits", "shift"), ("retain", "shift")):
+        for one, other in zip(
+            getattr(head, first).weights, getattr(head, second).weights, strict=True
+        ):
+            assert (numpy(one) != numpy(other)).all()

@@ -1,3 +1,5 @@
+import copy
+import pickle
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -218,6 +220,77 @@ assert int(model.optimizer.iterations) == 2 * before > 0
     np.testing.assert_allclose(served, model.predict(x, verbose=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("make", [lambda: make_functional(), lambda: make_derived()])
+def test_it_is_copied_pickled_and_saved_as_what_it_is(problem, make, tmp_path):
+    x, y = problem
+    model = make()
+    model.fit(x, y, verbose=0)
+    expected = model.predict(x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    copies = {
+        "pickled": pickle.loads(pickle.dumps(model)),
+        "copied": copy.deepcopy(model),
+        "saved": keras.saving.load_model(tmp_path / "model.keras"),
+    }
+    for how, again in copies.items():
+        assert type(again) is type(model), how
+        np.testing.assert_allclose(again.predict(x, verbose=0), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_inputs_may_be_named_and_batches_of_unknown_size(problem, jit_compile):
+    x, y = problem
+    inputs = {"left": keras.Input((4,), name="left"), "right": keras.Input((4,), name="right")}
+    joined = keras.layers.Concatenate()(list(inputs.values()))
+    model = ks.models.Classifier(inputs, ks.layers.DropMax(CLASSES)(joined))
+    model.compile("adam", loss=ks.losses.DropMaxLoss(), jit_compile=jit_compile)
+    parts = {"left": x[:, :4], "right": x[:, 4:]}
+    history = model.fit(parts, y, batch_size=100, validation_data=(parts, y), verbose=0).history
+    assert history["val_loss"][0] == pytest.approx(
+        negative_log_likelihood(model, parts, y), rel=1e-5
+    )
+    result = ks.models.monte_carlo(model, parts, samples=2, batch_size=100)
+    assert np.isfinite(result["mean"]).all()
+
+
+@pytest.mark.tensorflow
+def test_the_loss_is_a_kernel_compiled_by_xla_on_every_replica(problem, two_replicas):
+    import tensorflow as tf
+
+    x, y = problem
+    with two_replicas.scope():
+        model = make_model()
+    model.fit(x, y, verbose=0)
+    step = tf.function(
+        lambda data: two_replicas.run(model.train_step, args=(data,)), autograph=False
+    )
+    graph = step.get_concrete_function((tf.constant(x), tf.constant(y))).graph.as_graph_def()
+    compiled = [f.signature.name for f in graph.library.function if f.attr["_XlaMustCompile"].b]
+    assert len([name for name in compiled if "objective" in name]) >= 2
+
+
+@pytest.mark.parametrize(
+    "loss", ["mse", "categorical_crossentropy", keras.losses.MeanSquaredError()]
+)
+def test_a_loss_of_keras_own_is_refused_on_evidence(problem, loss):
+    """It would broadcast (4, classes) labels against (4, 4, classes) evidence."""
+    x, y = problem
+    model = make_model(loss=loss)
+    with pytest.raises(ValueError, match=r"`loss`.*DropMaxLoss.*Received: loss="):
+        model.fit(x[:4], keras.utils.to_categorical(y[:4], CLASSES), verbose=0)
+
+
+@pytest.mark.tensorflow
+def test_float_classes_are_refused_under_a_strategy_too(problem, two_replicas):
+    import tensorflow as tf
+
+    x, y = problem
+    with two_replicas.scope():
+        model = make_model(metrics=[])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="integer classes"):
+        model.fit(x, y.astype("float32"), verbose=0)
+
+
 def test_training_resumes_where_it_stopped(problem, tmp_path, monkeypatch):
     """Two epochs, saved and loaded in between, are two epochs."""
     monkeypatch.setattr(dropmax_layer, "draw_log_mask", fixed_mask)
@@ -237,6 +310,21 @@ def test_training_resumes_where_it_stopped(problem, tmp_path, monkeypatch):
 
 def make_functional():
     return make_model()
+
+
+@keras.saving.register_keras_serializable("tests")
+class Derived(ks.models.Classifier):
+    """A class of the user's own that is used functionally."""
+
+    def predict_twice(self, x):
+        return 2 * self.predict(x, verbose=0)
+
+
+def make_derived():
+    inputs = keras.Input((8,))
+    model = Derived(inputs, ks.layers.DropMax(CLASSES)(inputs))
+    model.compile("adam", loss=ks.losses.DropMaxLoss())
+    return model
 
 
 def make_subclassed():
@@ -305,6 +393,7 @@ def test_bad_labels_are_nan_where_nothing_can_be_raised(problem):
     x, y = problem
     model = make_model(jit_compile=True, metrics=[])
     smoothed = keras.utils.to_categorical(y) * 0.9 + 0.1 / CLASSES
+    assert np.isnan(model.evaluate(x, smoothed, verbose=0))
     assert np.isnan(model.fit(x, smoothed, verbose=0).history["loss"][0])
 
 
@@ -320,8 +409,9 @@ def test_a_plain_model_refuses_a_dropmax_head(problem):
 def test_functional_and_subclassed_models_live_in_one_process(problem):
     """Keras turns a class that is used functionally into a functional one for good."""
     x, _ = problem
-    for make in (make_functional, make_subclassed, make_functional, make_subclassed):
+    for make in (make_functional, make_subclassed, make_derived, make_subclassed):
         assert make().predict(x, verbose=0).shape == (len(x), CLASSES)
+    assert type(make_derived().get_config()) is dict
     inputs = keras.Input((8,))
     model = ks.models.Classifier(inputs=inputs, outputs=ks.layers.DropMax(CLASSES)(inputs))
     assert isinstance(model, ks.models.Classifier)

@@ -5,7 +5,6 @@ from keras import ops
 from scipy.special import expit, softmax
 
 import keras_softmaxes as ks
-from keras_softmaxes.ops.compile import xla_compiled
 
 
 @pytest.fixture
@@ -44,10 +43,9 @@ def test_mean_and_deviation_are_those_of_binary_masks(x):
 def test_statistics_are_numpys_over_the_same_draws(model, x):
     result = ks.models.monte_carlo(model, x, samples=5, seed=3)
     generator = keras.random.SeedGenerator(3)
-    # XLA's random numbers are not those of eager code.
-    sample = xla_compiled(lambda e: model.layers[-1].sample_probabilities(e, generator))
     evidence = model(x)["evidence"]
-    draws = np.stack([ops.convert_to_numpy(sample(evidence)) for _ in range(5)])
+    draws = [model.layers[-1].sample_probabilities(evidence, generator) for _ in range(5)]
+    draws = np.stack([ops.convert_to_numpy(draw) for draw in draws])
     np.testing.assert_allclose(result["mean"], draws.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(result["stddev"], draws.std(axis=0), atol=1e-6)
 
@@ -87,10 +85,31 @@ def test_memory_does_not_grow_with_the_samples(x):
     assert counts[1] <= counts[0] + 5
 
 
+def test_the_head_of_a_nested_model_is_found(model, x):
+    inputs = keras.Input((3,))
+    outer = ks.models.Classifier(inputs, model(inputs))
+    inner, nested = (ks.models.monte_carlo(m, x, 3, seed=1)["mean"] for m in (model, outer))
+    np.testing.assert_array_equal(inner, nested)
+
+
+@pytest.mark.tensorflow
+def test_it_runs_in_the_scope_of_a_strategy(model, x, two_replicas):
+    with two_replicas.scope():
+        result = ks.models.monte_carlo(model, x, 3, seed=1)
+    np.testing.assert_array_equal(
+        result["mean"], ks.models.monte_carlo(model, x, 3, seed=1)["mean"]
+    )
+
+
 @pytest.mark.parametrize("arguments", [{"samples": 0}, {"samples": 1, "batch_size": 0}])
 def test_counts_below_one_are_refused(model, x, arguments):
     with pytest.raises(ValueError, match=r"at least 1.*=0"):
         ks.models.monte_carlo(model, x, **arguments)
+
+
+def test_no_examples_are_refused(model, x):
+    with pytest.raises(ValueError, match=r"`len\(x\)`.*at least 1.*=0"):
+        ks.models.monte_carlo(model, x[:0], 3)
 
 
 def test_a_model_without_a_stochastic_head_is_refused(x):

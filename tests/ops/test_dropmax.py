@@ -192,6 +192,15 @@ def test_all_classes_dropped_leaves_the_target_certain():
     np.testing.assert_allclose(ops.convert_to_numpy(dropped), 0, atol=1e-7)
 
 
+def test_a_class_of_minus_infinity_is_impossible():
+    logits = np.array([[0.0, -np.inf, 1.0]], "float32")
+    value, (gradient,) = value_and_gradients(
+        lambda o: ks.ops.masked_cross_entropy([0], o, np.zeros((1, 3), "float32")), [logits]
+    )
+    assert value == pytest.approx(np.log(1 + np.e), rel=1e-6)
+    np.testing.assert_allclose(gradient, [[-expit(1), 0, expit(1)]], atol=1e-6)
+
+
 def test_the_prior_variant_has_the_targets_divergence_alone():
     rng = np.random.default_rng(3)
     logits, retain_logits = rng.normal(size=(2, 3, 4)).astype("float32")

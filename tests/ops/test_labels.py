@@ -58,6 +58,17 @@ def test_an_integer_that_a_cast_would_wrap_is_refused():
         class_indices(np.array([2**32 + 1]), CLASSES)
 
 
+@pytest.mark.tensorflow
+def test_labels_of_unknown_rank_are_refused():
+    import tensorflow as tf
+
+    trace = tf.function(
+        lambda y: class_indices(y, CLASSES), input_signature=[tf.TensorSpec(None, tf.int32)]
+    )
+    with pytest.raises(ValueError, match=r"`labels`.*known rank"):
+        trace.get_concrete_function()
+
+
 VALUES = ["too large", "negative", "smoothed", "two targets", "no target", "not a number"]
 
 
