@@ -31,7 +31,6 @@ from rich.progress import track  # noqa: E402
 from rich.table import Table  # noqa: E402
 from runs import versions, write_json  # noqa: E402
 
-BASELINE = "softmax"
 BATCH_SIZE = 100
 
 
@@ -69,7 +68,7 @@ def measure(
             seconds[method].append(runners[method]() / steps)
     rows = {}
     for method, times in seconds.items():
-        ratios = np.array(times) / np.array(seconds[BASELINE])
+        ratios = np.array(times) / np.array(seconds[methods.BASELINE])
         low, median, high = np.percentile(ratios, [25, 50, 75])
         rows[method] = {
             "milliseconds": 1e3 * float(np.median(times)),

@@ -44,12 +44,16 @@ np.save(folder + "/probabilities.npy", probabilities.numpy())
 def main() -> None:
     args = parse_arguments()
     strategy = replicated(args.replicas)
-    images = limited(data.load(args.dataset, args.data_dir), args.train_size)
+    images = data.load(args.dataset, args.data_dir)
+    if args.train_size is not None:
+        images = data.balanced(images, args.train_size)
     settings = {
         "dataset": args.dataset,
         "train_size": len(images.y_train),
         "test_size": len(images.y_test),
         "epochs": args.epochs,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": LEARNING_RATE,
         "replicas": args.replicas,
     }
     name = f"{args.dataset}-{len(images.y_train)}"
@@ -71,8 +75,8 @@ def main() -> None:
 
     results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
     title = "{dataset}: {train_size} training, {test_size} test images, {epochs} epochs"
-    summary = report.write(results, settings, title.format(**settings), runs.folder)
-    best = min(summary["methods"], key=lambda method: summary["methods"][method]["error"][0])
+    means = report.write(results, settings, title.format(**settings), runs.folder)
+    best = min(means, key=means.get)
     serve(keras.saving.load_model(runs.model_path(best, 0)), best, images, runs.folder)
 
 
@@ -107,19 +111,6 @@ def replicated(replicas: int) -> tf.distribute.Strategy:
         [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)],
     )
     return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
-
-
-def limited(images: data.Images, train_size: int | None) -> data.Images:
-    """Keep the first training images, as many of each class as of the others."""
-    if train_size is None:
-        return images
-    available = int(np.bincount(images.y_train).min()) * images.classes
-    if train_size % images.classes or train_size > available:
-        raise SystemExit(
-            f"--train-size must be a multiple of {images.classes}, at most {available}, "
-            f"got {train_size}"
-        )
-    return data.first_of_each_class(images, train_size // images.classes)
 
 
 def compiled_model(method: str, images: data.Images, epochs: int) -> keras.Model:

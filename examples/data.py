@@ -36,8 +36,15 @@ def load(name: str, data_dir: str | None = None) -> Images:
     return _digits() if name == "digits" else _from_tfds(name, data_dir)
 
 
-def first_of_each_class(images: Images, count: int) -> Images:
-    """Keep the first `count` training images of each class, in their order."""
+def balanced(images: Images, size: int) -> Images:
+    """Keep `size` training images, the first of each class, in their order."""
+    available = int(np.bincount(images.y_train).min()) * images.classes
+    if size < 1 or size % images.classes or size > available:
+        raise SystemExit(
+            f"The training size must be a multiple of {images.classes}, at most {available}. "
+            f"Received: {size}"
+        )
+    count = size // images.classes
     rank = np.zeros(len(images.y_train), dtype=int)
     for label in range(images.classes):
         rank[images.y_train == label] = np.arange((images.y_train == label).sum())

@@ -27,8 +27,8 @@ EPOCHS_BETWEEN_CURVE_POINTS = 10
 
 def main() -> None:
     args = parse_arguments()
-    images = data.first_of_each_class(data.load("mnist", args.data_dir), args.train_size // 10)
-    settings = {"train_size": args.train_size, "epochs": args.epochs}
+    images = data.balanced(data.load("mnist", args.data_dir), args.train_size)
+    settings = {"dataset": "mnist", "train_size": args.train_size, "epochs": args.epochs}
     runs = Runs(args.out or f"results/dropmax_mnist/{args.train_size}", settings)
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
@@ -60,10 +60,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--train-size", type=int, default=1000, help="1000 or 5000 in the paper")
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=5, help="the number of seeds")
-    parser.add_argument("--methods", nargs="+", default=["softmax", "dropmax"])
+    names = list(methods.METHODS)
+    default = ["softmax", "dropmax"]
+    parser.add_argument("--methods", nargs="+", choices=names, default=default, metavar="METHOD")
     parser.add_argument("--data-dir", help="folder of TFDS's prepared datasets")
     parser.add_argument("--out", help="folder of the results")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.train_size < BATCH_SIZE or args.epochs < 3:
+        parser.error(f"--train-size must be at least {BATCH_SIZE}, and --epochs 3")
+    return args
 
 
 def compiled_model(method: str, train_size: int, epochs: int) -> keras.Model:

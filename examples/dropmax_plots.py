@@ -21,7 +21,8 @@ NOISE_LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8)
 def convergence(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Fig. 3: cross-entropy of training and test images over the epochs, mean over the seeds."""
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for color, (method, runs) in zip(("tab:blue", "tab:red"), results.items(), strict=False):
+    for index, (method, runs) in enumerate(results.items()):
+        color = f"C{index}"
         for part, style in (("train", ":"), ("test", "-")):
             curves = np.array([run["convergence"][part] for run in runs])
             epochs = runs[0]["convergence"]["epoch"]
@@ -109,13 +110,11 @@ def predictive_distributions(
 
 
 def _easy_and_hard(base: np.ndarray, images: data.Images) -> tuple[np.ndarray, np.ndarray]:
-    """Return the base's most certain image and its first error in each of the first classes."""
+    """Return the base's surest image and its first error, of the first classes with errors."""
     certainty, right = base.max(axis=1), base.argmax(axis=1) == images.y_test
-    easy, hard = [], []
-    for label in range(SHOWN):
-        of_class = images.y_test == label
-        easy.append(np.argmax(certainty * (of_class & right)))
-        hard.append(np.argmax(of_class & ~right))
+    with_errors = np.unique(images.y_test[~right])[:SHOWN]
+    easy = [np.argmax(certainty * (right & (images.y_test == label))) for label in with_errors]
+    hard = [np.argmax(~right & (images.y_test == label)) for label in with_errors]
     return np.array(easy), np.array(hard)
 
 

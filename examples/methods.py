@@ -36,6 +36,7 @@ def _dropmax_prior(classes: int, **regularizers: Any) -> keras.Layer:
     return ks.layers.DropMax(classes, posterior="prior", **regularizers)
 
 
+BASELINE = "softmax"
 METHODS = {
     "softmax": Method("Softmax", keras.layers.Dense, _softmax_loss),
     "dropmax": Method("DropMax", ks.layers.DropMax, ks.losses.DropMaxLoss),

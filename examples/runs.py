@@ -23,11 +23,13 @@ class Runs:
 
     Args:
         folder: where the files are.
-        settings: what all runs share. A folder that holds runs of other settings is refused.
+        settings: what all runs share. A folder that holds runs of other settings, or of other
+            versions of the packages, is refused.
     """
 
     def __init__(self, folder: str | Path, settings: dict[str, Any]) -> None:
         self.folder = Path(folder)
+        settings = {**settings, "versions": versions()}
         (self.folder / "runs").mkdir(parents=True, exist_ok=True)
         known = self.folder / "settings.json"
         if known.exists() and json.loads(known.read_text()) != settings:
@@ -57,7 +59,7 @@ class Runs:
             (method, seed)
             for seed in seeds
             for method in methods
-            if not self._result_path(method, seed).exists()
+            if not self._is_done(method, seed)
         ]
         with _progress() as progress:
             overall = progress.add_task("runs", total=len(missing))
@@ -66,10 +68,9 @@ class Runs:
                 keras.utils.set_random_seed(seed)
                 start = time.perf_counter()
                 result = train(method, seed, [_Epochs(progress, task)])
-                result |= {"seconds": round(time.perf_counter() - start, 1), "versions": versions()}
-                write_json(
-                    self._result_path(method, seed), {"method": method, "seed": seed, **result}
-                )
+                result["seconds"] = round(time.perf_counter() - start, 1)
+                result = {"method": method, "seed": seed, **result}
+                write_json(self._result_path(method, seed), result)
                 progress.remove_task(task)
                 progress.advance(overall)
         return {method: [self.result(method, seed) for seed in seeds] for method in methods}
@@ -82,6 +83,10 @@ class Runs:
         """Return where the model of a run is."""
         return self.folder / "runs" / f"{method}-{seed}.keras"
 
+    def _is_done(self, method: str, seed: int) -> bool:
+        paths = self._result_path(method, seed), self.model_path(method, seed)
+        return all(path.exists() for path in paths)
+
     def _result_path(self, method: str, seed: int) -> Path:
         return self.folder / "runs" / f"{method}-{seed}.json"
 
@@ -89,7 +94,7 @@ class Runs:
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file at once or not at all."""
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(content, indent=1) + "\n")
+    unfinished.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     os.replace(unfinished, path)
 
 

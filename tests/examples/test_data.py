@@ -23,9 +23,16 @@ def test_mnist_is_in_the_order_of_its_files(data_dir):
     assert list(images.y_test[:10]) == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
 
 
+def test_sizes_that_classes_cannot_share_are_refused():
+    images = data.load("digits")
+    for size in (105, 0, 10_000):
+        with pytest.raises(SystemExit, match=rf"multiple of 10.*Received: {size}"):
+            data.balanced(images, size)
+
+
 def test_the_first_images_of_each_class_are_kept():
     labels = np.array([0, 1, 1, 0, 1, 0, 2, 2])
     x = np.arange(8).reshape(8, 1, 1, 1)
-    kept = data.first_of_each_class(data.Images(x, labels, x, labels), 2)
+    kept = data.balanced(data.Images(x, labels, x, labels), 6)
     assert list(kept.x_train.ravel()) == [0, 1, 2, 3, 6, 7]
     assert list(kept.y_train) == [0, 1, 1, 0, 2, 2]

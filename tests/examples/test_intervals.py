@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from intervals import describe, mean_interval, ratio_interval
+from intervals import Interval, mean_interval, ratio_interval
 from scipy import stats
 
 errors = st.lists(
@@ -40,5 +40,6 @@ def test_one_seed_and_a_reference_near_zero_have_no_interval():
     assert math.isnan(mean_interval([3.0])[1])
     assert math.isnan(ratio_interval([3.0], [4.0])[1])
     assert math.isnan(ratio_interval([3.0, 2.0], [0.1, -0.1])[1])
-    assert describe(mean_interval([3.0])) == "3.00"
-    assert describe((3.0, 2.5, 3.5), 1) == "3.0 [2.5, 3.5]"
+    assert mean_interval([3.0]).describe() == "3.00"
+    assert mean_interval([3.0]).plain() == {"estimate": 3.0, "low": None, "high": None}
+    assert Interval(3.0, 2.5, 3.5).describe(1) == "3.0 [2.5, 3.5]"
