@@ -86,7 +86,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data-dir", help="TFDS's folder, for mnist and fashion_mnist")
     parser.add_argument("--train-size", type=int, help="training images; all of them by default")
     parser.add_argument("--seeds", type=int, default=5, help="the number of seeds")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=60)
     names = list(methods.METHODS)
     parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
     parser.add_argument("--replicas", type=int, default=1, help="train on so many CPU replicas")

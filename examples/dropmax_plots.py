@@ -33,7 +33,7 @@ def convergence(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
     axes.set(xlabel="epoch", ylabel="cross-entropy, nats (range over the seeds)", yscale="log")
     axes.set_title("Convergence, with the mask at its expectation")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
+    axes.legend(loc="upper right", ncols=2)
     _save(figure, path)
 
 
