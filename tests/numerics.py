@@ -9,41 +9,50 @@ MODES = ["eager", "graph", "xla"] if keras.backend.backend() == "tensorflow" els
 def value_and_gradients(function, arrays, mode="eager", dtype="float32"):
     """Return sum(function(*arrays)) and its gradient for each array, in float64."""
     tensors = [keras.ops.convert_to_tensor(array, dtype=dtype) for array in arrays]
-    run = _tensorflow if keras.backend.backend() == "tensorflow" else _jax
-    value, gradients = run(lambda *t: keras.ops.sum(function(*t)), tensors, mode)
+    differentiated = _differentiated(lambda *t: keras.ops.sum(function(*t)))
+    value, gradients = _compiled(differentiated, mode)(*tensors)
     assert all(gradient.dtype == tensors[0].dtype for gradient in gradients)
     return _float64(value), [_float64(gradient) for gradient in gradients]
 
 
-def _tensorflow(function, tensors, mode):
+def execute(function, arrays, mode="eager", dtype="float32"):
+    """Return function(*arrays) in float64."""
+    tensors = [keras.ops.convert_to_tensor(array, dtype=dtype) for array in arrays]
+    return _float64(_compiled(function, mode)(*tensors))
+
+
+def _compiled(function, mode):
+    if mode == "eager":
+        return function
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=mode == "xla", autograph=False)
+
+
+def _differentiated(function):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return lambda *t: jax.value_and_grad(function, argnums=tuple(range(len(t))))(*t)
     import tensorflow as tf
 
     def differentiate(*tensors):
         with tf.GradientTape() as tape:
             tape.watch(tensors)
             value = function(*tensors)
-        gradients = tape.gradient(value, tensors, unconnected_gradients="zero")
-        return value, gradients
+        return value, tape.gradient(value, tensors, unconnected_gradients="zero")
 
-    if mode != "eager":
-        differentiate = tf.function(differentiate, jit_compile=mode == "xla", autograph=False)
-    return differentiate(*tensors)
-
-
-def _jax(function, tensors, mode):
-    import jax
-
-    differentiate = jax.value_and_grad(function, argnums=tuple(range(len(tensors))))
-    return (jax.jit(differentiate) if mode == "jit" else differentiate)(*tensors)
+    return differentiate
 
 
 def _float64(tensor):
-    return np.asarray(
-        keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
-        if keras.backend.standardize_dtype(tensor.dtype) != "float64"
-        else keras.ops.convert_to_numpy(tensor),
-        dtype="float64",
-    )
+    if keras.backend.standardize_dtype(tensor.dtype) != "float64":
+        tensor = keras.ops.cast(tensor, "float32")  # NumPy has no bfloat16
+    return keras.ops.convert_to_numpy(tensor).astype("float64")
 
 
 def finite_differences(function, array, step=1e-5):

@@ -1,11 +1,10 @@
-import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
-from numerics import MODES, finite_differences, value_and_gradients
+from numerics import MODES, execute, finite_differences, value_and_gradients
 from scipy.special import expit, log_softmax, logsumexp, softmax
 
 import keras_softmaxes as ks
@@ -72,17 +71,14 @@ def test_terms_are_the_authors(golden, mode):
         assert value == pytest.approx(golden[f"{name}_mean"], abs=1e-5), name
 
 
-def test_mask_and_test_probabilities_are_the_authors(golden):
+@pytest.mark.parametrize("mode", MODES)
+def test_mask_and_test_probabilities_are_the_authors(golden, mode):
     logits, retain_logits, shift = branches(golden)
-    mask = ops.exp(
-        ks.ops.dropmax_log_mask(retain_logits + shift, np.array(golden["uniform_noise"], "float32"))
-    )
-    mask = ops.convert_to_numpy(mask).copy()
+    uniform = np.array(golden["uniform_noise"])
+    mask = np.exp(execute(ks.ops.dropmax_log_mask, [retain_logits + shift, uniform], mode))
     mask[[0, 1], golden["targets"]] = 1
     np.testing.assert_allclose(mask, golden["mask"], atol=1e-5)
-    log_probabilities = ops.convert_to_numpy(
-        ks.ops.dropmax_log_probabilities(logits, retain_logits)
-    )
+    log_probabilities = execute(ks.ops.dropmax_log_probabilities, [logits, retain_logits], mode)
     np.testing.assert_allclose(np.exp(log_probabilities), golden["test_probabilities"], atol=1e-5)
     likelihood = -log_probabilities[[0, 1], golden["targets"]].mean()
     assert likelihood == pytest.approx(golden["test_cross_entropy_mean"], abs=1e-5)
@@ -132,14 +128,9 @@ def test_value_and_gradients_are_finite_at_extremes(mode, dtype, extreme):
         function = objective(labels, np.full(corners.shape[1:], uniform))
         _, gradients = value_and_gradients(function, corners, mode, dtype)
         assert all(np.isfinite(gradient).all() for gradient in gradients)
-        values = function(*(ops.convert_to_tensor(corner, dtype=dtype) for corner in corners))
-        assert keras.backend.standardize_dtype(values.dtype) == dtype
-        assert np.isfinite(ops.convert_to_numpy(ops.cast(values, "float32"))).all()
-    log_probabilities = ks.ops.dropmax_log_probabilities(
-        ops.convert_to_tensor(corners[0], dtype=dtype),
-        ops.convert_to_tensor(corners[1], dtype=dtype),
-    )
-    assert np.isfinite(ops.convert_to_numpy(ops.cast(log_probabilities, "float32"))).all()
+        assert np.isfinite(execute(function, corners, mode, dtype)).all()
+    log_probabilities = execute(ks.ops.dropmax_log_probabilities, corners[:2], mode, dtype)
+    assert np.isfinite(log_probabilities).all()
 
 
 finite = st.floats(-8, 8, width=32)
