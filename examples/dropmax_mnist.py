@@ -20,6 +20,8 @@ import numpy as np
 import report
 from runs import Runs
 
+from keras_softmaxes.ops.likelihood import negative_log_likelihood
+
 WEIGHT_DECAY = 1e-4
 BATCH_SIZE = 100
 EPOCHS_BETWEEN_CURVE_POINTS = 10
@@ -33,7 +35,7 @@ def main() -> None:
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
         model = compiled_model(method, args.train_size, args.epochs)
-        curve = Convergence(images, args.epochs)
+        curve = Convergence(images)
         model.fit(
             images.x_train,
             images.y_train,
@@ -43,10 +45,7 @@ def main() -> None:
             callbacks=[*callbacks, curve],
         )
         model.save(runs.model_path(method, seed))
-        return {
-            "test_error": methods.test_error(model, images),
-            "convergence": curve.points,
-        }
+        return {"test_error": methods.test_error(model, images), "convergence": curve.points}
 
     results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
     title = f"MNIST, {args.train_size:,} training images, {args.epochs} epochs"
@@ -89,9 +88,9 @@ def compiled_model(method: str, train_size: int, epochs: int) -> keras.Model:
 class Convergence(keras.callbacks.Callback):
     """Follows the cross-entropy of training and test images, with the mask at its expectation."""
 
-    def __init__(self, images: data.Images, epochs: int) -> None:
+    def __init__(self, images: data.Images) -> None:
         super().__init__()
-        self.images, self.epochs = images, epochs
+        self.images = images
         self.points: dict[str, list[float]] = {"epoch": [], "train": [], "test": []}
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -107,8 +106,7 @@ class Convergence(keras.callbacks.Callback):
 
     def _cross_entropy(self, x: np.ndarray, y: np.ndarray) -> float:
         probabilities = self.serving.predict(x, batch_size=1000, verbose=0)
-        target = np.take_along_axis(probabilities, y[:, None], axis=1)
-        return float(-np.log(np.maximum(target, np.finfo("float32").tiny)).mean())
+        return float(keras.ops.mean(negative_log_likelihood(y, probabilities)))
 
 
 def draw(runs: Runs, results: dict[str, list[dict[str, Any]]], images: data.Images) -> None:

@@ -29,6 +29,9 @@ def _functional_form(cls: Any) -> type["Classifier"]:
         return cls
     qualified_name = f"{cls.__qualname__}.functional_form"
     namespace = {"__module__": cls.__module__, "__qualname__": qualified_name}
+    if cls.__init__ is Classifier.__init__:
+        # Keras saves the layers only of a model whose constructor is that of a functional one.
+        namespace["__init__"] = functional.__init__
     form = type(cls.__name__, (cls, functional), namespace)
     package, found, name = keras.saving.get_registered_name(cls).partition(">")
     if found:
@@ -76,10 +79,11 @@ class Classifier(keras.Model):
 
     functional_form = _FunctionalForm()
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "Classifier":
-        """Make a functional model of `inputs` and `outputs`, as `keras.Model` does."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         is_functional = len(args) > 1 or "outputs" in kwargs
-        return super().__new__(cls.functional_form if is_functional else cls, *args, **kwargs)
+        if is_functional:
+            self.__class__ = type(self).functional_form
+        super().__init__(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the head's output, or while the model is exported the probabilities alone."""
