@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_softmaxes.ops.compile import is_inside_kernel
+from keras_softmaxes.ops.compile import is_compiled
 
 Tensor = Any
 
@@ -67,7 +67,7 @@ def require(condition: Tensor, argument: str, expected: str, received: Tensor) -
     if _is_eager(condition):
         if not bool(condition):
             raise invalid(argument, expected, ops.convert_to_numpy(received))
-    elif keras.backend.backend() == "tensorflow" and not is_inside_kernel():
+    elif keras.backend.backend() == "tensorflow" and not is_compiled():
         import tensorflow as tf
 
         tf.debugging.Assert(condition, [str(invalid(argument, expected, "")), received])

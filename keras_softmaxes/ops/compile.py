@@ -1,13 +1,10 @@
 """The one helper that compiles a kernel by XLA."""
 
-import contextvars
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
-
-_inside_kernel = contextvars.ContextVar("inside_kernel", default=False)
 
 
 def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -15,8 +12,10 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     On TensorFlow the function, and so its gradient, is compiled by XLA, whatever surrounds it:
     eager code, a graph, a replica of `tf.distribute.MirroredStrategy` (where compiling the whole
-    step crashes in Keras 3.15). A caller that is itself compiled inlines it. On the other backends
-    the function is returned as it is, because their training compiles the whole step.
+    step crashes in Keras 3.15). Inside a computation that is compiled already it is left alone:
+    there a kernel of its own would be compiled again at every step where the batch size is unknown.
+    On the other backends the function is returned as it is, because their training compiles the
+    whole step.
 
     Args:
         function: a pure function. Its Python arguments are constants of the kernel.
@@ -34,17 +33,26 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
     import tensorflow as tf
 
+    kernel = tf.function(function, jit_compile=True, autograph=False)
+
     @functools.wraps(function)
-    def traced(*args: Any, **kwargs: Any) -> Any:
-        token = _inside_kernel.set(True)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            _inside_kernel.reset(token)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return (function if is_compiled() else kernel)(*args, **kwargs)
 
-    return tf.function(traced, jit_compile=True, autograph=False)
+    return call
 
 
-def is_inside_kernel() -> bool:
-    """Tell whether a kernel is being traced, in which nothing can be raised."""
-    return _inside_kernel.get()
+def is_compiled() -> bool:
+    """Tell whether XLA compiles what runs now, on TensorFlow. Nothing can be raised there."""
+    import tensorflow as tf
+
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    while graph is not None:
+        # TensorFlow marks the graph of tf.function(jit_compile=True) so, and has no public reader.
+        context = graph._get_control_flow_context()
+        while context is not None:
+            if context.IsXLAContext():
+                return True
+            context = context.outer_context
+        graph = getattr(graph, "outer_graph", None)
+    return False

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_softmaxes.ops.compile import is_inside_kernel, xla_compiled
+from keras_softmaxes.ops.compile import is_compiled, xla_compiled
 
 
 def square_plus_one(x):
@@ -39,18 +39,36 @@ def test_value_and_gradient_are_compiled_by_xla():
 
 @pytest.mark.tensorflow
 def test_a_compiled_caller_inlines_the_kernel():
+    """A nested kernel would be compiled anew at every step where the batch size is unknown."""
     import tensorflow as tf
 
     kernel = xla_compiled(square_plus_one)
-    outer = tf.function(lambda x: kernel(x) + kernel(2 * x), jit_compile=True)
-    assert outer(tf.constant(1.0)).numpy() == 7.0
+
+    @tf.function(jit_compile=True, input_signature=[tf.TensorSpec([None])])
+    def outer(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.cond(tf.size(x) > 0, lambda: kernel(x), lambda: x)
+        return tape.gradient(y, x)
+
+    assert outer(tf.constant([1.0])).numpy() == [2.0]
+    functions = outer.get_concrete_function().graph.as_graph_def().library.function
+    assert not [f for f in functions if f.attr["_XlaMustCompile"].b]
+
+
+@pytest.mark.tensorflow
+def test_it_is_told_where_xla_compiles():
+    import tensorflow as tf
+
+    def told():
+        return is_compiled()
+
+    assert not told()
+    assert tf.function(told, jit_compile=True)()
+    assert not tf.function(told)()
+    assert xla_compiled(told)()
 
 
 def test_other_backends_get_the_function_itself():
-    if keras.backend.backend() != "tensorflow":
-        assert xla_compiled(square_plus_one) is square_plus_one
-    else:
-        inside = []
-        xla_compiled(lambda x: inside.append(is_inside_kernel()) or x)(ops.zeros(()))
-        assert inside == [True]
-        assert not is_inside_kernel()
+    is_same = xla_compiled(square_plus_one) is square_plus_one
+    assert is_same == (keras.backend.backend() != "tensorflow")
