@@ -239,13 +239,16 @@ def test_it_is_copied_pickled_and_saved_as_what_it_is(problem, make, tmp_path):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_inputs_may_be_named_and_batches_of_unknown_size(problem, jit_compile):
+    import tensorflow as tf
+
     x, y = problem
     inputs = {"left": keras.Input((4,), name="left"), "right": keras.Input((4,), name="right")}
     joined = keras.layers.Concatenate()(list(inputs.values()))
     model = ks.models.Classifier(inputs, ks.layers.DropMax(CLASSES)(joined))
     model.compile("adam", loss=ks.losses.DropMaxLoss(), jit_compile=jit_compile)
     parts = {"left": x[:, :4], "right": x[:, 4:]}
-    history = model.fit(parts, y, batch_size=100, validation_data=(parts, y), verbose=0).history
+    batches = tf.data.Dataset.from_tensor_slices((parts, y)).batch(100)
+    history = model.fit(batches, validation_data=batches, shuffle=False, verbose=0).history
     assert history["val_loss"][0] == pytest.approx(
         negative_log_likelihood(model, parts, y), rel=1e-5
     )
