@@ -67,7 +67,10 @@ class Runs:
                 task = progress.add_task(f"{method}, seed {seed}", total=epochs)
                 keras.utils.set_random_seed(seed)
                 start = time.perf_counter()
-                result = train(method, seed, [_Epochs(progress, task)])
+                try:
+                    result = train(method, seed, [_Epochs(progress, task)])
+                except KeyboardInterrupt:
+                    raise SystemExit("\nInterrupted. The same command continues.") from None
                 result["seconds"] = round(time.perf_counter() - start, 1)
                 result = {"method": method, "seed": seed, **result}
                 write_json(self._result_path(method, seed), result)

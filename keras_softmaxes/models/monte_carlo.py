@@ -36,8 +36,8 @@ def monte_carlo(
         their (population) standard deviation over the draws.
 
     Raises:
-        ValueError: samples, batch_size or the number of examples below 1; a model without exactly
-            one stochastic head.
+        ValueError: x that is not made of arrays; samples, batch_size or the number of examples
+            below 1; a model without exactly one stochastic head.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -51,7 +51,10 @@ def monte_carlo(
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 14
         (https://arxiv.org/abs/1712.07834).
     """
-    count = len(keras.tree.flatten(x)[0])
+    arrays = keras.tree.flatten(x)
+    if not all(hasattr(array, "shape") for array in arrays):
+        raise invalid("x", "an array, or a structure of arrays", type(x).__name__)
+    count = len(arrays[0])
     for argument, value in {"samples": samples, "batch_size": batch_size, "len(x)": count}.items():
         if value < 1:
             raise invalid(argument, "an integer of at least 1", value)

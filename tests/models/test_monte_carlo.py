@@ -107,6 +107,13 @@ def test_counts_below_one_are_refused(model, x, arguments):
         ks.models.monte_carlo(model, x, **arguments)
 
 
+def test_a_dataset_is_refused(model, x):
+    import tensorflow as tf
+
+    with pytest.raises(ValueError, match=r"`x`.*structure of arrays.*BatchDataset"):
+        ks.models.monte_carlo(model, tf.data.Dataset.from_tensor_slices(x).batch(2), 3)
+
+
 def test_no_examples_are_refused(model, x):
     with pytest.raises(ValueError, match=r"`len\(x\)`.*at least 1.*=0"):
         ks.models.monte_carlo(model, x[:0], 3)
