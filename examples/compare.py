@@ -74,8 +74,9 @@ def main() -> None:
         return {"test_error": methods.test_error(model, images)}
 
     results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
-    title = "{dataset}: {train_size} training, {test_size} test images, {epochs} epochs"
-    means = report.write(results, settings, title.format(**settings), runs.folder)
+    title = "{dataset}: {train_size} training, {test_size} test images, ".format(**settings)
+    title += report.counted(args.epochs, "epoch")
+    means = report.write(results, settings, title, runs.folder)
     best = min(means, key=means.get)
     serve(keras.saving.load_model(runs.model_path(best, 0)), best, images, runs.folder)
 
@@ -86,9 +87,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data-dir", help="TFDS's folder, for mnist and fashion_mnist")
     parser.add_argument("--train-size", type=int, help="training images; all of them by default")
     parser.add_argument("--seeds", type=int, default=5, help="the number of seeds")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=60, help="training epochs of each run")
     names = list(methods.METHODS)
-    parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="METHOD")
+    help = f"some of {', '.join(names)}; all of them by default"
+    parser.add_argument(
+        "--methods", nargs="+", choices=names, default=names, metavar="METHOD", help=help
+    )
     parser.add_argument("--replicas", type=int, default=1, help="train on so many CPU replicas")
     parser.add_argument("--out", help="folder of the results")
     args = parser.parse_args()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from intervals import Interval, mean_interval, ratio_interval
 from matplotlib import pyplot as plt
 from methods import BASELINE, METHODS
@@ -31,7 +32,7 @@ def write(
     """
     errors = {method: [run["test_error"] for run in runs] for method, runs in results.items()}
     seeds = [run["seed"] for run in next(iter(results.values()))]
-    title = f"{title}, {len(seeds)} seed{'s' * (len(seeds) > 1)}"
+    title = f"{title}, {counted(len(seeds), 'seed')}"
     means = {method: mean_interval(values) for method, values in errors.items()}
     ratios = {
         method: ratio_interval(values, errors[BASELINE])
@@ -54,6 +55,11 @@ def write(
     return means
 
 
+def counted(count: int, noun: str) -> str:
+    """Write "1 seed" or "5 seeds"."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def _show(means: dict[str, Interval], ratios: dict[str, Interval], title: str) -> None:
     table = Table("method", "test error, % [95 %]", "ratio to softmax [95 %]", title=title)
     for method, mean in means.items():
@@ -73,12 +79,13 @@ def _write_csv(results: Results, path: Path) -> None:
 def _draw(
     errors: dict[str, list[float]], means: dict[str, Interval], title: str, path: Path
 ) -> None:
-    """Draw each seed's test error, with the mean and its interval."""
+    """Draw the mean test error and its interval, and below it each seed's, the first one lowest."""
     mpl.use("Agg")
     figure, axes = plt.subplots(figsize=(7, 1.2 + 0.5 * len(means)), layout="constrained")
     for height, method in enumerate(reversed(means)):
         mean, low, high = means[method]
-        axes.plot(errors[method], [height] * len(errors[method]), "o", color="0.7")
+        heights = height + np.linspace(-0.45, -0.15, len(errors[method]))
+        axes.plot(errors[method], heights, "o", color="0.7", markersize=4)
         axes.errorbar(mean, height, xerr=[[mean - low], [high - mean]], fmt="D", capsize=4)
         axes.annotate(
             f"{mean:.2f}", (mean, height), (0, 8), textcoords="offset points", ha="center"

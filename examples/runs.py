@@ -32,10 +32,10 @@ class Runs:
         settings = {**settings, "versions": versions()}
         (self.folder / "runs").mkdir(parents=True, exist_ok=True)
         known = self.folder / "settings.json"
-        if known.exists() and json.loads(known.read_text()) != settings:
+        if known.exists() and (changes := _changes(json.loads(known.read_text()), settings)):
             raise SystemExit(
-                f"{self.folder} holds runs of other settings: {known.read_text()}\n"
-                f"Now: {json.dumps(settings)}\nChoose another --out, or delete the folder."
+                f"{self.folder} holds runs of other settings: {'; '.join(changes)}.\n"
+                "Choose another --out, or delete the folder."
             )
         write_json(known, settings)
 
@@ -62,7 +62,8 @@ class Runs:
             if not self._is_done(method, seed)
         ]
         with _progress() as progress:
-            overall = progress.add_task("runs", total=len(missing))
+            total = len(seeds) * len(methods)
+            overall = progress.add_task("runs", total=total, completed=total - len(missing))
             for method, seed in missing:
                 task = progress.add_task(f"{method}, seed {seed}", total=epochs)
                 keras.utils.set_random_seed(seed)
@@ -104,6 +105,15 @@ def write_json(path: Path, content: Any) -> None:
 def versions() -> dict[str, str]:
     """Return the versions of what the results depend on."""
     return {package: metadata.version(package) for package in PACKAGES}
+
+
+def _changes(known: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    before, now = (dict(keras.tree.flatten_with_path(each)) for each in (known, settings))
+    return [
+        f"{' '.join(path)} was {before.get(path)}, is {now.get(path)}"
+        for path in before | now
+        if before.get(path) != now.get(path)
+    ]
 
 
 @contextlib.contextmanager

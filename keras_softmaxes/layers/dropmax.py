@@ -5,7 +5,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from keras_softmaxes.layers.head import EvidenceHead
+from keras_softmaxes.layers.head import StochasticHead
 from keras_softmaxes.layers.relaxed_bernoulli import draw_log_mask
 from keras_softmaxes.ops.checks import Tensor, check_positive, invalid
 from keras_softmaxes.ops.dropmax import (
@@ -15,10 +15,11 @@ from keras_softmaxes.ops.dropmax import (
     unstack_evidence,
 )
 from keras_softmaxes.ops.masked import masked_logits
+from keras_softmaxes.ops.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")
-class DropMax(EvidenceHead):
+class DropMax(StochasticHead):
     """Softmax that drops classes by probabilities learned for each example.
 
     Replaces the last `Dense(classes)` of a classifier. From features h it computes
@@ -56,8 +57,8 @@ class DropMax(EvidenceHead):
         posterior="prior", (batch, 3, K). Both are float32 or float64.
 
     Raises:
-        ValueError: units below 2, temperature not above 0, an unknown posterior, or features that
-            are not of rank 2.
+        ValueError: units that are not an integer of at least 2, a temperature that is not a finite
+            number above 0, an unknown posterior, or features that are not of rank 2.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -106,9 +107,9 @@ class DropMax(EvidenceHead):
 
     def call(self, features: Tensor, training: bool = False) -> dict[str, Tensor]:
         """Return the class probabilities and the evidence for `DropMaxLoss`."""
-        logits = self._at_least_float32(self.logits(features))
-        retain_logits = self._at_least_float32(self.retain(features))
-        shift = self._at_least_float32(self.shift(features)) if self.shift else None
+        logits = at_least_float32(self.logits(features))
+        retain_logits = at_least_float32(self.retain(features))
+        shift = at_least_float32(self.shift(features)) if self.shift else None
         if training:
             posterior = posterior_logits(retain_logits, shift)
             log_mask = draw_log_mask(posterior, self.temperature, self.seed_generator)
@@ -128,7 +129,7 @@ class DropMax(EvidenceHead):
         Returns:
             (batch, K).
         """
-        return ops.sigmoid(self._at_least_float32(self.retain(features)))
+        return ops.sigmoid(at_least_float32(self.retain(features)))
 
     def posterior_probabilities(self, features: Tensor) -> Tensor:
         """Return g of Eq. 10, the posterior's retain probabilities of the non-target classes.
@@ -139,8 +140,8 @@ class DropMax(EvidenceHead):
         Returns:
             (batch, K). With posterior="prior" these are the retain probabilities.
         """
-        retain_logits = self._at_least_float32(self.retain(features))
-        shift = self._at_least_float32(self.shift(features)) if self.shift else None
+        retain_logits = at_least_float32(self.retain(features))
+        shift = at_least_float32(self.shift(features)) if self.shift else None
         return ops.sigmoid(posterior_logits(retain_logits, shift))
 
     def sample_probabilities(

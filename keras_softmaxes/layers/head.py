@@ -1,12 +1,10 @@
-"""What every evidence head shares."""
+"""What the evidence heads share."""
 
-from numbers import Integral
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.ops.checks import Tensor, check_integer, invalid
 
 
 class EvidenceHead(keras.layers.Layer):
@@ -24,22 +22,38 @@ class EvidenceHead(keras.layers.Layer):
 
     Args:
         units: the number of classes, at least 2.
+        **kwargs: the arguments of every Keras layer.
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_integer("units", units, least=2)
+        self.units: int = int(units)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Check the shape of the features."""
+        if len(input_shape) != 2 or input_shape[-1] is None:
+            expected = "shape (batch, features), as a `Flatten` or a global pooling layer gives it"
+            raise invalid("features", expected, f"a tensor of shape {input_shape}")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "units": self.units}
+
+
+class StochasticHead(EvidenceHead):
+    """Base of the evidence heads that draw random numbers.
+
+    Args:
+        units: the number of classes, at least 2.
         seed: integer that fixes the head's draws; None takes it from `keras.utils.set_random_seed`.
         **kwargs: the arguments of every Keras layer.
     """
 
     def __init__(self, units: int, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if isinstance(units, bool) or not isinstance(units, Integral) or units < 2:
-            raise invalid("units", "an integer number of classes, at least 2", units)
-        self.units: int = int(units)
+        super().__init__(units, **kwargs)
         self.seed: int | None = seed
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Check the shape of the features."""
-        if len(input_shape) != 2 or input_shape[-1] is None:
-            raise invalid("features", "shape (batch, features)", f"a tensor of shape {input_shape}")
 
     def sample_probabilities(
         self, evidence: Tensor, generator: keras.random.SeedGenerator
@@ -52,15 +66,9 @@ class EvidenceHead(keras.layers.Layer):
 
         Returns:
             (batch, classes).
-
-        Raises:
-            TypeError: a head whose method draws nothing.
         """
-        raise TypeError(f"{type(self).__name__} has no distribution to draw from.")
+        raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "units": self.units, "seed": self.seed}
-
-    def _at_least_float32(self, tensor: Tensor) -> Tensor:
-        return ops.cast(tensor, keras.backend.result_type(tensor.dtype, "float32"))
+        return {**super().get_config(), "seed": self.seed}

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_softmaxes.losses.base import ClassLoss
-from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.losses.base import EvidenceLoss
+from keras_softmaxes.ops.checks import Tensor, check_not_negative
 from keras_softmaxes.ops.compile import xla_compiled
 from keras_softmaxes.ops.dropmax import dropmax_terms, unstack_evidence
 
@@ -18,7 +18,7 @@ def _objective(labels: Tensor, evidence: Tensor, entropy_weight: float) -> Tenso
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")
-class DropMaxLoss(ClassLoss):
+class DropMaxLoss(EvidenceLoss):
     """Variational objective of `keras_softmaxes.layers.DropMax`.
 
         cross-entropy + KL(posterior || prior) + auxiliary + entropy_weight * negative entropy
@@ -39,9 +39,10 @@ class DropMaxLoss(ClassLoss):
         y_pred: the head's evidence, (batch, 4, K), or (batch, 3, K) for posterior="prior".
 
     Raises:
-        ValueError: `y_pred` that is not the evidence of a DropMax head; labels out of range, of
-            another shape, or float labels that are not one-hot. Inside XLA or `jax.jit`, where
-            nothing can be raised, such labels give NaN.
+        ValueError: an entropy_weight below 0; `y_pred` that is not the evidence of a DropMax head;
+            labels out of range, of another shape, or float labels that are not one-hot. In a graph,
+            as in `fit`, TensorFlow raises InvalidArgumentError for the values of labels; inside XLA
+            or `jax.jit`, where nothing can be raised, they give NaN.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -53,6 +54,9 @@ class DropMaxLoss(ClassLoss):
         (https://arxiv.org/abs/1712.07834).
     """
 
+    head = "DropMax"
+    rows = (3, 4)
+
     def __init__(
         self,
         entropy_weight: float = 1.0,
@@ -61,20 +65,8 @@ class DropMaxLoss(ClassLoss):
         dtype: Any = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
-        if not entropy_weight >= 0:
-            raise invalid("entropy_weight", "a number of at least 0", entropy_weight)
+        check_not_negative("entropy_weight", entropy_weight)
         self.entropy_weight = entropy_weight
-
-    def check_predictions(self, y_pred: Tensor) -> None:
-        """Raise ValueError unless `y_pred` is the evidence of a DropMax head."""
-        shape = tuple(y_pred.shape)
-        if len(shape) != 3 or shape[1] not in (3, 4):
-            raise invalid(
-                "y_pred",
-                "the evidence of `keras_softmaxes.layers.DropMax`, of shape (batch, 3 or 4, "
-                "classes), which `keras_softmaxes.models.Classifier` passes on",
-                f"a tensor of shape {shape}",
-            )
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the objective of each example, (batch,)."""

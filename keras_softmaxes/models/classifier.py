@@ -64,7 +64,8 @@ class Classifier(keras.Model):
         **kwargs: likewise.
 
     Raises:
-        ValueError: in training, a loss of Keras's own on evidence, which it would broadcast.
+        ValueError: a head's dict beside other outputs; in training, a loss of Keras's own on
+            evidence, which it would broadcast.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -84,10 +85,13 @@ class Classifier(keras.Model):
         if is_functional:
             self.__class__ = type(self).functional_form
         super().__init__(*args, **kwargs)
+        if is_functional:
+            _check_outputs(self.output)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the head's output, or while the model is exported the probabilities alone."""
         outputs = super().__call__(*args, **kwargs)
+        _check_outputs(outputs)
         return _probabilities(outputs) if self._serves_probabilities else outputs
 
     def compute_loss(
@@ -123,6 +127,9 @@ class Classifier(keras.Model):
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Export the model for inference; the artifact serves the probabilities alone.
 
+        Under mixed_float16 a functional model takes the type of its `keras.Input`, but a subclassed
+        one float16, which is what its `call` receives.
+
         Args:
             filepath: where to write the artifact.
             format: "tf_saved_model", "onnx", ..., as `keras.Model.export` takes it.
@@ -142,12 +149,21 @@ def _is_evidence(outputs: Any) -> bool:
     return isinstance(outputs, dict) and set(outputs) == {"probabilities", "evidence"}
 
 
+def _check_outputs(outputs: Any) -> None:
+    """Refuse evidence that no loss would reach, because it is not the only output."""
+    paths = [path for path, _ in keras.tree.flatten_with_path(outputs)]
+    if not _is_evidence(outputs) and any(path[-1:] == ("evidence",) for path in paths):
+        names = ["/".join(map(str, path)) for path in paths]
+        raise invalid("outputs", "the dict of an evidence head as the only output", names)
+
+
 def _probabilities(outputs: Any) -> Any:
     return outputs["probabilities"] if _is_evidence(outputs) else outputs
 
 
 def _check_loss(loss: Any) -> None:
     """Refuse Keras's own losses, which would broadcast the labels against the evidence."""
-    if isinstance(loss, str) or getattr(loss, "__module__", "").startswith("keras."):
-        expected = "the loss that belongs to the head, such as `keras_softmaxes.losses.DropMaxLoss`"
-        raise invalid("loss", expected, loss)
+    expected = "the loss that belongs to the head, such as `keras_softmaxes.losses.DropMaxLoss`"
+    for each in keras.tree.flatten(loss):
+        if isinstance(each, str) or getattr(each, "__module__", "").startswith("keras."):
+            raise invalid("loss", expected, repr(loss))

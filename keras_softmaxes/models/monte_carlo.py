@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_softmaxes.layers.head import EvidenceHead
-from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.layers.head import StochasticHead
+from keras_softmaxes.ops.checks import Tensor, check_integer, invalid
 
 
 def monte_carlo(
@@ -20,11 +20,12 @@ def monte_carlo(
         p(y | x) = 1/S sum_s p(y | x, z_s),   z_s ~ p(z | x)
 
     For `keras_softmaxes.layers.DropMax` each z is a mask drawn with the retain probabilities; no
-    label is involved. The network below the head runs once for each batch, and no draw is kept, so
-    that the memory does not depend on the number of samples.
+    label is involved. The network below the head runs once for each batch and the head's softmax
+    once for each draw; no draw is kept, so that the memory does not depend on their number.
 
     Args:
-        model: a `keras_softmaxes.models.Classifier` with one stochastic head among its layers.
+        model: a `keras_softmaxes.models.Classifier`, or any model whose only output is that of the
+            one stochastic head among its layers and nested models.
         x: inputs as an array, or any structure of arrays that the model takes, (count, ...) each.
         samples: the number of draws S, at least 1. The paper shows 1,000.
         batch_size: examples that are predicted at once.
@@ -36,8 +37,8 @@ def monte_carlo(
         their (population) standard deviation over the draws.
 
     Raises:
-        ValueError: x that is not made of arrays; samples, batch_size or the number of examples
-            below 1; a model without exactly one stochastic head.
+        ValueError: x that is not made of arrays; samples or batch_size that are not integers of at
+            least 1; no examples; a model without exactly one stochastic head.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -56,8 +57,7 @@ def monte_carlo(
         raise invalid("x", "an array, or a structure of arrays", type(x).__name__)
     count = len(arrays[0])
     for argument, value in {"samples": samples, "batch_size": batch_size, "len(x)": count}.items():
-        if value < 1:
-            raise invalid(argument, "an integer of at least 1", value)
+        check_integer(argument, value, least=1)
     head = _stochastic_head(model)
     generator = keras.random.SeedGenerator(seed)
     means, deviations = [], []
@@ -72,7 +72,7 @@ def monte_carlo(
 
 
 def _statistics(
-    head: EvidenceHead, evidence: Tensor, samples: int, generator: keras.random.SeedGenerator
+    head: StochasticHead, evidence: Tensor, samples: int, generator: keras.random.SeedGenerator
 ) -> tuple[Tensor, Tensor]:
     """Return the running mean and deviation of the draws (Welford 1962)."""
     mean = squares = ops.zeros(())
@@ -83,10 +83,10 @@ def _statistics(
     return mean, ops.sqrt(squares / samples)
 
 
-def _stochastic_head(model: keras.Model) -> EvidenceHead:
-    heads = [layer for layer in _layers(model) if isinstance(layer, EvidenceHead)]
+def _stochastic_head(model: keras.Model) -> StochasticHead:
+    heads = [layer for layer in _layers(model) if isinstance(layer, StochasticHead)]
     if len(heads) != 1:
-        expected = "a model with one evidence head, such as `DropMax`"
+        expected = "one evidence head, as `DropMax`, among the model's layers and nested models"
         raise invalid("model", expected, f"{model.name} with {len(heads)} of them")
     return heads[0]
 

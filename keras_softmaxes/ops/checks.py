@@ -1,5 +1,7 @@
 """Errors that name the argument, what was expected and what came."""
 
+import math
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -18,10 +20,22 @@ def invalid(argument: str, expected: str, received: object) -> ValueError:
     )
 
 
+def check_integer(argument: str, value: int, least: int) -> None:
+    """Raise ValueError unless `value` is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise invalid(argument, f"an integer of at least {least}", repr(value))
+
+
 def check_positive(argument: str, value: float) -> None:
-    """Raise ValueError unless `value` is a number above 0."""
-    if not value > 0:
-        raise invalid(argument, "a number above 0", value)
+    """Raise ValueError unless `value` is a finite number above 0."""
+    if not (_is_finite(value) and value > 0):
+        raise invalid(argument, "a finite number above 0", repr(value))
+
+
+def check_not_negative(argument: str, value: float) -> None:
+    """Raise ValueError unless `value` is a finite number of at least 0."""
+    if not (_is_finite(value) and value >= 0):
+        raise invalid(argument, "a finite number of at least 0", repr(value))
 
 
 def static_shape(argument: str, tensor: Tensor) -> tuple[int | None, ...]:
@@ -36,6 +50,14 @@ def check_logits(argument: str, logits: Tensor) -> None:
     shape = static_shape(argument, logits)
     if len(shape) != 2 or shape[1] is None or shape[1] < 2:
         expected = "shape (batch, classes) with a known number of classes, at least 2"
+        raise invalid(argument, expected, f"a tensor of shape {shape}")
+
+
+def check_class_logits(argument: str, logits: Tensor) -> None:
+    """Raise ValueError unless `logits` has the shape (..., classes), at least two classes."""
+    shape = static_shape(argument, logits)
+    if len(shape) < 2 or shape[-1] is None or shape[-1] < 2:
+        expected = "shape (batch, ..., classes) with a known number of classes, at least 2"
         raise invalid(argument, expected, f"a tensor of shape {shape}")
 
 
@@ -61,16 +83,25 @@ def require(condition: Tensor, argument: str, expected: str, received: Tensor) -
         condition: tensor of booleans; all must hold.
         argument: the argument's name.
         expected: what it should hold, in words.
-        received: its value.
+        received: its value, of which the message tells the smallest and the largest number.
     """
     condition = ops.all(condition)
     if _is_eager(condition):
         if not bool(condition):
-            raise invalid(argument, expected, ops.convert_to_numpy(received))
+            extremes = f"values from {ops.min(received)} to {ops.max(received)}"
+            raise invalid(argument, expected, extremes)
     elif keras.backend.backend() == "tensorflow" and not is_compiled():
         import tensorflow as tf
 
-        tf.debugging.Assert(condition, [str(invalid(argument, expected, "")), received])
+        message = str(invalid(argument, expected, "values from"))
+        # `tf.debugging.Assert` would branch on the condition, which costs more than the check.
+        tf.raw_ops.Assert(
+            condition=condition, data=[message, ops.min(received), "to", ops.max(received)]
+        )
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_eager(tensor: Tensor) -> bool:

@@ -5,22 +5,33 @@ from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor, invalid, require, static_shape
 
+UNREADABLE = -(2**31)
 
-def class_indices(labels: Tensor, classes: int) -> Tensor:
+
+def class_indices(
+    labels: Tensor,
+    classes: int,
+    examples: tuple[int | None, ...] = (None,),
+    ignore_class: int | None = None,
+) -> Tensor:
     """Return the class of each example, whichever way the labels are written.
 
-    The form is told by static shape and type alone: integers of shape (batch,) or (batch, 1) are
-    classes, and (batch, classes) of any type is one-hot. Labels are never cast to a float type,
-    which would change the class (301 in bfloat16 is 302). JAX's own integers have 32 bits: it wraps
-    larger ones around before they can be seen here.
+    The form is told by static shape and type alone: integers of the shape of the examples, or of
+    that shape with a last axis of size 1, are classes; that shape with a last axis of size
+    `classes`, of any type, is one-hot. Labels are never cast to a float type, which would change
+    the class (301 in bfloat16 is 302). JAX's own integers have 32 bits: it wraps larger ones around
+    before they can be seen here.
 
     Args:
-        labels: (batch,) or (batch, 1) integers, or (batch, classes) one-hot.
+        labels: (*examples) or (*examples, 1) integers, or (*examples, classes) one-hot.
         classes: the number of classes.
+        examples: static shape of the examples: (batch,), or (batch, height, width) where each pixel
+            is one. None stands for a size that is not known yet.
+        ignore_class: a class, in range or not, that `labels` may hold too.
 
     Returns:
-        (batch,) int32. A label that cannot be read where nothing can be raised (inside XLA, under
-        `jax.jit`) is -1, which `one_hot` turns into NaN.
+        (*examples) int32. A label that cannot be read where nothing can be raised (inside XLA,
+        under `jax.jit`) is `UNREADABLE`, which `one_hot` turns into NaN.
 
     Raises:
         ValueError: for any other rank, shape or type; for classes out of range and one-hot rows
@@ -32,17 +43,44 @@ def class_indices(labels: Tensor, classes: int) -> Tensor:
         array([1, 0], dtype=int32)
     """
     labels = ops.convert_to_tensor(labels)
+    indices = read_labels(labels, classes, examples, ignore_class)
+    refuse_unreadable(indices != UNREADABLE, labels, classes)
+    return indices
+
+
+def read_labels(
+    labels: Tensor,
+    classes: int,
+    examples: tuple[int | None, ...] = (None,),
+    ignore_class: int | None = None,
+) -> Tensor:
+    """Do what `class_indices` does, but for refusing values: they become `UNREADABLE`.
+
+    For kernels, which cannot refuse values: let them return which labels they could read, and hand
+    that to `refuse_unreadable`.
+    """
     shape = static_shape("labels", labels)
-    if shape[1:] == (classes,):
-        return _from_one_hot(labels)
+    rank, has_class_axis = len(examples), len(shape) == len(examples) + 1
     is_integer = "int" in keras.backend.standardize_dtype(labels.dtype)
-    if (len(shape) == 1 or shape[1:] == (1,)) and (is_integer or _is_distributed()):
-        return _from_integers(ops.reshape(labels, (-1,)), classes, is_integer)
+    if has_class_axis and shape[-1] == classes and _agree(shape[:-1], examples):
+        return _from_one_hot(labels)
+    is_classes = len(shape) == rank or (has_class_axis and shape[-1] == 1)
+    if is_classes and _agree(shape[:rank], examples) and (is_integer or _is_distributed()):
+        if has_class_axis:
+            labels = ops.squeeze(labels, axis=-1)
+        return _from_integers(labels, classes, is_integer, ignore_class)
     raise invalid(
         "labels",
-        f"integers of shape (batch,) or (batch, 1), or one-hot of shape (batch, {classes})",
+        f"integers of shape {_describe(examples)} or {_describe((*examples, 1))}, or one-hot of "
+        f"shape {_describe((*examples, classes))}, all but the batch known",
         f"{keras.backend.standardize_dtype(labels.dtype)} of shape {shape}",
     )
+
+
+def refuse_unreadable(readable: Tensor, labels: Tensor, classes: int) -> None:
+    """Refuse the labels unless all could be read; see `require` for where that is possible."""
+    expected = f"classes from 0 to {classes - 1}, or one-hot rows, a single 1 among zeros"
+    require(readable, "labels", expected, labels)
 
 
 def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
@@ -53,13 +91,14 @@ def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         labels: as `class_indices` takes them.
-        logits: (batch, classes).
+        logits: (*examples, classes).
 
     Returns:
-        (batch, classes), of the type of `logits`.
+        (*examples, classes), of the type of `logits`.
     """
-    classes = logits.shape[-1]
-    target = ops.expand_dims(class_indices(labels, classes), -1)
+    *examples, classes = logits.shape
+    target = class_indices(labels, classes, tuple(examples))
+    target = ops.reshape(target, (*ops.shape(logits)[:-1], 1))  # which nothing can broadcast
     rows = ops.cast(ops.arange(classes, dtype="int32") == target, logits.dtype)
     return ops.where(target < 0, float("nan"), rows)
 
@@ -68,13 +107,25 @@ def at_target(target: Tensor, values: Tensor) -> Tensor:
     """Return the target's value, whatever the others are, infinities among them.
 
     Args:
-        target: what `one_hot` returned, (batch, classes).
-        values: (batch, classes).
+        target: what `one_hot` returned, (*examples, classes).
+        values: (*examples, classes).
 
     Returns:
-        (batch,), NaN where the label could not be read.
+        (*examples), NaN where the label could not be read.
     """
     return ops.sum(ops.where(target == 0, 0, target * values), axis=-1)
+
+
+def _agree(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+    return all(
+        ours in (None, theirs) or theirs is None for ours, theirs in zip(shape, other, strict=True)
+    )
+
+
+def _describe(shape: tuple[int | None, ...]) -> str:
+    """Write a shape, its first size being the batch's."""
+    sizes = ["batch", *("?" if size is None else str(size) for size in shape[1:])]
+    return f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
 
 
 def _is_distributed() -> bool:
@@ -90,13 +141,16 @@ def _is_distributed() -> bool:
     return tf.distribute.has_strategy()
 
 
-def _from_integers(labels: Tensor, classes: int, is_integer: bool) -> Tensor:
+def _from_integers(
+    labels: Tensor, classes: int, is_integer: bool, ignore_class: int | None
+) -> Tensor:
     indices = ops.cast(labels, "int32")
+    in_range = (indices >= 0) & (indices < classes)
+    if ignore_class is not None:
+        in_range |= indices == ignore_class
     # The round trip catches what the cast wrapped around.
     exact = (ops.cast(indices, labels.dtype) == labels) & is_integer
-    readable = exact & (indices >= 0) & (indices < classes)
-    require(readable, "labels", f"integer classes from 0 to {classes - 1}", labels)
-    return ops.where(readable, indices, -1)
+    return ops.where(exact & in_range, indices, UNREADABLE)
 
 
 def _from_one_hot(labels: Tensor) -> Tensor:
@@ -104,5 +158,4 @@ def _from_one_hot(labels: Tensor) -> Tensor:
     zeros = labels == ops.cast(0, labels.dtype)
     single = ops.sum(ops.cast(ones, "int32"), axis=-1) == 1
     readable = single & ops.all(ones | zeros, axis=-1)
-    require(readable, "labels", "one-hot rows, a single 1 among zeros", labels)
-    return ops.where(readable, ops.cast(ops.argmax(ones, axis=-1), "int32"), -1)
+    return ops.where(readable, ops.cast(ops.argmax(ones, axis=-1), "int32"), UNREADABLE)

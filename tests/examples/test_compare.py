@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
+from methods import METHODS
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
@@ -29,7 +30,8 @@ def test_it_compares_continues_and_serves(tmp_path):
 
     summary = json.loads((tmp_path / "results.json").read_text())
     methods = summary["methods"]
-    assert set(methods) == {"softmax", "dropmax", "dropmax_prior"}
+    assert set(methods) == set(METHODS)
+    assert f"{2 * len(METHODS)}/{2 * len(METHODS)}" in output  # with the runs done before
     with (tmp_path / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     for method, row in methods.items():
@@ -61,7 +63,7 @@ def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path):
         np.testing.assert_array_equal(one, other)
     refused = run("compare.py", *arguments, "--out", tmp_path / "one", "--epochs", 3, check=False)
     assert refused.returncode
-    assert "holds runs of other settings" in refused.stderr
+    assert "holds runs of other settings: epochs was 1, is 3.\n" in refused.stderr
 
 
 def test_it_trains_on_two_replicas(tmp_path):

@@ -124,10 +124,14 @@ def test_config_round_trip(features):
     [
         ({"units": 1}, "`units`.*at least 2.*units=1"),
         ({"units": 2.0}, "`units`.*integer.*units=2.0"),
-        ({"units": np.int64(1)}, "`units`.*at least 2.*units=1"),
+        ({"units": "5"}, "`units`.*integer.*units='5'"),
+        ({"units": np.int64(1)}, r"`units`.*at least 2.*units=np.int64\(1\)"),
         ({"units": True}, "`units`.*integer.*units=True"),
         ({"units": 3, "temperature": 0}, "`temperature`.*above 0.*temperature=0"),
         ({"units": 3, "temperature": float("nan")}, "`temperature`.*above 0.*nan"),
+        ({"units": 3, "temperature": float("inf")}, "`temperature`.*finite.*inf"),
+        ({"units": 3, "temperature": "a"}, "`temperature`.*number.*temperature='a'"),
+        ({"units": 3, "temperature": True}, "`temperature`.*number.*temperature=True"),
         ({"units": 3, "posterior": "q"}, "`posterior`.*'label' or 'prior'.*'q'"),
     ],
 )
@@ -136,8 +140,9 @@ def test_bad_arguments_are_refused(arguments, message):
         ks.layers.DropMax(**arguments)
 
 
-def test_features_of_another_rank_are_refused():
-    with pytest.raises(ValueError, match=r"`features`.*\(batch, features\).*\(2, 3, 4\)"):
+def test_features_of_another_rank_are_refused_with_a_remedy():
+    message = r"`features`.*\(batch, features\).*`Flatten` or a global pooling.*\(2, 3, 4\)"
+    with pytest.raises(ValueError, match=message):
         ks.layers.DropMax(3)(np.zeros((2, 3, 4), "float32"))
 
 

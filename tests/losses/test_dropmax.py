@@ -132,6 +132,7 @@ def test_bad_labels_are_refused(labels, message):
         ks.losses.DropMaxLoss()(labels, make_evidence())
 
 
-def test_a_negative_entropy_weight_is_refused():
-    with pytest.raises(ValueError, match=r"`entropy_weight`.*at least 0.*=-1"):
-        ks.losses.DropMaxLoss(entropy_weight=-1)
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "a", True, None])
+def test_a_bad_entropy_weight_is_refused(weight):
+    with pytest.raises(ValueError, match=f"`entropy_weight`.*at least 0.*={weight!r}"):
+        ks.losses.DropMaxLoss(entropy_weight=weight)

@@ -273,7 +273,14 @@ def test_the_loss_is_a_kernel_compiled_by_xla_on_every_replica(problem, two_repl
 
 
 @pytest.mark.parametrize(
-    "loss", ["mse", "categorical_crossentropy", keras.losses.MeanSquaredError()]
+    "loss",
+    [
+        "mse",
+        "categorical_crossentropy",
+        keras.losses.MeanSquaredError(),
+        [keras.losses.mean_squared_error],
+        {"head": "mse"},
+    ],
 )
 def test_a_loss_of_keras_own_is_refused_on_evidence(problem, loss):
     """It would broadcast (4, classes) labels against (4, 4, classes) evidence."""
@@ -281,6 +288,30 @@ def test_a_loss_of_keras_own_is_refused_on_evidence(problem, loss):
     model = make_model(loss=loss)
     with pytest.raises(ValueError, match=r"`loss`.*DropMaxLoss.*Received: loss="):
         model.fit(x[:4], keras.utils.to_categorical(y[:4], CLASSES), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("combine", "names"),
+    [
+        (lambda head, other: [head, other], r"'0/evidence', '0/probabilities', '1'"),
+        (lambda head, other: {"a": head, "b": other}, r"'a/evidence', 'a/probabilities', 'b'"),
+        (lambda head, other: {**head, "other": other}, r"'evidence', 'other', 'probabilities'"),
+    ],
+)
+def test_an_output_beside_the_head_is_refused(problem, combine, names):
+    x, _ = problem
+
+    class WithOther(ks.models.Classifier):
+        def call(self, inputs):
+            return combine(ks.layers.DropMax(CLASSES)(inputs), inputs)
+
+    inputs = keras.Input((8,))
+    outputs = combine(ks.layers.DropMax(CLASSES)(inputs), inputs)
+    message = f"`outputs`.*only output.*{names}"
+    with pytest.raises(ValueError, match=message):
+        ks.models.Classifier(inputs, outputs)
+    with pytest.raises(ValueError, match=message):
+        WithOther()(x)
 
 
 @pytest.mark.tensorflow

@@ -101,10 +101,18 @@ def test_it_runs_in_the_scope_of_a_strategy(model, x, two_replicas):
     )
 
 
-@pytest.mark.parametrize("arguments", [{"samples": 0}, {"samples": 1, "batch_size": 0}])
-def test_counts_below_one_are_refused(model, x, arguments):
-    with pytest.raises(ValueError, match=r"at least 1.*=0"):
+@pytest.mark.parametrize("argument", ["samples", "batch_size"])
+@pytest.mark.parametrize("value", [0, 2.0, True, "3", None])
+def test_what_is_not_a_count_is_refused(model, x, argument, value):
+    arguments = {"samples": 1, argument: value}
+    with pytest.raises(ValueError, match=f"`{argument}`.*integer of at least 1.*={value!r}"):
         ks.models.monte_carlo(model, x, **arguments)
+
+
+def test_any_model_with_one_head_will_do(model, x):
+    plain = keras.Model(model.inputs[0], model.output)
+    ours, theirs = (ks.models.monte_carlo(m, x, 3, seed=1)["mean"] for m in (plain, model))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_dataset_is_refused(model, x):
@@ -122,5 +130,5 @@ def test_no_examples_are_refused(model, x):
 def test_a_model_without_a_stochastic_head_is_refused(x):
     inputs = keras.Input((3,))
     plain = keras.Model(inputs, keras.layers.Dense(2)(inputs))
-    with pytest.raises(ValueError, match=r"`model`.*one evidence head"):
+    with pytest.raises(ValueError, match=r"`model`.*one evidence head.*layers and nested models"):
         ks.models.monte_carlo(plain, x, 1)
