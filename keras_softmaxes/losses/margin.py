@@ -1,0 +1,128 @@
+"""The large-margin loss."""
+
+from typing import Any
+
+import keras
+
+from keras_softmaxes.losses.base import ClassLoss
+from keras_softmaxes.ops.checks import (
+    Tensor,
+    check_class_logits,
+    check_integer,
+    check_not_negative,
+    invalid,
+)
+from keras_softmaxes.ops.labels import UNREADABLE
+from keras_softmaxes.ops.margin import (
+    Divergence,
+    check_divergence,
+    large_margin_cross_entropy,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class LargeMarginCrossentropy(ClassLoss):
+    """Softmax cross-entropy with a regulariser that makes the non-target logits equal.
+
+        cross-entropy(f - bias * onehot(y)) + weight * R(f)
+
+    with R of `keras_softmaxes.ops.large_margin_divergence`. It takes the place of
+    `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` or of
+    `keras.losses.CategoricalCrossentropy(from_logits=True)` and needs no other change; the model
+    returns logits. With weight 0 it equals them. With `bias=1` it is the paper's "modified loss +
+    regulariser". The more classes, the more there is to regularise; with two R is 0.
+
+    Args:
+        weight: lambda, the weight of R, at least 0. The paper uses 0.3 throughout, and up to 1 for
+            few samples or noisy labels.
+        divergence: how R compares the softmax q of the non-target logits with the uniform
+            distribution u: "symmetric" (the paper's choice), "forward", D(q || u), or "reverse",
+            D(u || q).
+        bias: the hard margin of Eq. 15, subtracted from the target's logit, at least 0. 1 in the
+            paper, where it is used at all.
+        label_smoothing: share of the uniform distribution in the target, in [0, 1), as in Keras.
+            It acts on the cross-entropy alone.
+        ignore_class: an integer, in the range of the classes or not (-1, 255). Examples (pixels)
+            of this class have no part in the cross-entropy or in R, and the mean is that of the
+            others, as in Keras. Under `tf.distribute` each replica takes its own mean.
+        reduction: as in every Keras loss. Sample and class weights act on the whole loss.
+        name: name of the loss.
+        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
+            the place of half precision.
+
+    Call arguments:
+        y_true: (...) or (..., 1) integers, or (..., C) one-hot, told apart by static shape and
+            type. `...` is any shape: (batch,), or (batch, height, width) for segmentation.
+        y_pred: logits f, (..., C), at least two classes.
+        sample_weight: one number per example, (...), or per row of the batch, (batch,).
+
+    Raises:
+        ValueError: bad arguments, one class, labels out of range, of another shape, or float labels
+            that are not one-hot. In a TensorFlow graph, as in `fit`, values are refused by
+            InvalidArgumentError; inside XLA or `jax.jit`, where nothing can be raised, labels that
+            cannot be read give NaN. Logits that are NaN or infinite give NaN everywhere.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(10)])
+        >>> loss = ks.losses.LargeMarginCrossentropy(weight=0.3)
+        >>> model.compile("adam", loss=loss, metrics=["accuracy"])
+
+    Reference:
+        Kobayashi, Large Margin In Softmax Cross-Entropy Loss, BMVC 2019, Eqs. 11, 13, 15
+        (https://github.com/tk1980/LargeMarginInSoftmax).
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.3,
+        divergence: Divergence = "symmetric",
+        bias: float = 0.0,
+        label_smoothing: float = 0.0,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "large_margin_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(reduction=reduction, name=name, dtype=dtype, ignore_class=ignore_class)
+        if ignore_class is not None:
+            check_integer("ignore_class", ignore_class, least=UNREADABLE + 1)
+        check_not_negative("weight", weight)
+        check_divergence(divergence)
+        check_not_negative("bias", bias)
+        check_not_negative("label_smoothing", label_smoothing)
+        if label_smoothing >= 1:
+            raise invalid("label_smoothing", "a number below 1", label_smoothing)
+        self.weight = weight
+        self.divergence = divergence
+        self.bias = bias
+        self.label_smoothing = label_smoothing
+
+    def check_predictions(self, y_pred: Tensor) -> None:
+        """Raise ValueError unless `y_pred` has the shape (..., C)."""
+        check_class_logits("y_pred", y_pred)
+
+    def examples(self, y_pred: Tensor) -> tuple[int | None, ...]:
+        """Return the static shape of the examples, all axes but the classes'."""
+        return tuple(y_pred.shape[:-1])
+
+    def read(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Leave the labels to the op, whose kernel reads them at no cost, but for ignored ones."""
+        return y_true if self.ignore_class is None else super().read(y_true, y_pred)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the loss of each example, (...)."""
+        return large_margin_cross_entropy(
+            y_true, y_pred, self.weight, self.divergence, self.bias, self.label_smoothing
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "weight": self.weight,
+            "divergence": self.divergence,
+            "bias": self.bias,
+            "label_smoothing": self.label_smoothing,
+            "ignore_class": self.ignore_class,
+        }

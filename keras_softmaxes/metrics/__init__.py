@@ -1,0 +1,3 @@
+"""The metrics."""
+
+from keras_softmaxes.metrics.margin import MarginBias as MarginBias

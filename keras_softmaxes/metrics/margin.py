@@ -1,0 +1,49 @@
+"""The bias of the margin."""
+
+from typing import Any
+
+import keras
+
+from keras_softmaxes.ops.checks import Tensor
+from keras_softmaxes.ops.margin import margin_bias
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class MarginBias(keras.metrics.Mean):
+    """Mean of the margin's bias, `keras_softmaxes.ops.margin_bias`, over the examples.
+
+        rho = log sum_{c != y} exp( f_c - max_{c != y} f_c ),   from 0 to log(C - 1)
+
+    The larger it is, the more alike are the non-target logits and the larger the margin that the
+    softmax cross-entropy asks for. The paper's Fig. 3 follows it during training.
+
+    Args:
+        name: name of the metric.
+        dtype: the type of the metric's result.
+
+    Call arguments:
+        y_true: (...) or (..., 1) integers, or (..., C) one-hot, `...` being any shape.
+        y_pred: logits f, (..., C): of a model that returns logits.
+        sample_weight: weights of the examples, (...).
+
+    Raises:
+        ValueError: labels out of range or of neither form; fewer than two classes.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> metric = ks.metrics.MarginBias()
+        >>> metric.update_state([0], [[3.0, 1.0, 1.0]])
+        >>> round(float(metric.result()), 4)  # log 2
+        0.6931
+
+    Reference:
+        Kobayashi, Large Margin In Softmax Cross-Entropy Loss, BMVC 2019, Eq. 7
+        (https://github.com/tk1980/LargeMarginInSoftmax).
+    """
+
+    def __init__(self, name: str = "margin_bias", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
+        """Add the examples of a batch."""
+        super().update_state(margin_bias(y_true, y_pred), sample_weight)
