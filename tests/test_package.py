@@ -1,3 +1,4 @@
+import inspect
 import subprocess
 import sys
 import zipfile
@@ -8,17 +9,35 @@ import pytest
 
 import keras_softmaxes as ks
 
-PUBLIC = [
+FUNCTIONS = [
     "ops.dropmax_log_mask",
     "ops.dropmax_terms",
     "ops.dropmax_log_probabilities",
     "ops.masked_cross_entropy",
-    "layers.DropMax",
-    "losses.DropMaxLoss",
-    "models.Classifier",
+    "ops.gaussian_distances",
+    "ops.gaussian_mixture_terms",
+    "ops.large_margin_cross_entropy",
+    "ops.large_margin_divergence",
+    "ops.lsoftmax_cross_entropy",
+    "ops.lsoftmax_logits",
+    "ops.margin_bias",
+    "ops.mean_multiclass_hinge",
+    "ops.super_symmetric_projection",
     "models.monte_carlo",
 ]
-CLASSES = ["layers.DropMax", "losses.DropMaxLoss", "models.Classifier"]
+CLASSES = [
+    "constraints.SuperSymmetric",
+    "layers.DropMax",
+    "layers.GaussianMixture",
+    "layers.LSoftmax",
+    "losses.DropMaxLoss",
+    "losses.GaussianMixtureLoss",
+    "losses.LSoftmaxLoss",
+    "losses.LargeMarginCrossentropy",
+    "losses.MeanMulticlassHinge",
+    "metrics.MarginBias",
+    "models.Classifier",
+]
 
 
 def resolve(name):
@@ -26,11 +45,12 @@ def resolve(name):
     return getattr(getattr(ks, floor), member)
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
 def test_public_names_are_documented(name):
-    documentation = resolve(name).__doc__
-    for part in ("Args:", "Example:"):
-        assert part in documentation
+    member = resolve(name)
+    parts = ["Example:"] if name.startswith("models.") else ["Example:", "Reference:"]
+    parts += ["Args:"] * bool(inspect.signature(member).parameters)
+    assert not [part for part in parts if part not in member.__doc__]
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -54,7 +74,7 @@ assert not roots & heavy, roots & heavy
 
 
 def test_imports_run_downwards_only():
-    floors = ["ops", "layers losses", "models"]
+    floors = ["ops", "constraints layers losses metrics", "models"]
     height = {folder: index for index, level in enumerate(floors) for folder in level.split()}
     package = Path(ks.__file__).parent
     for folder, level in height.items():

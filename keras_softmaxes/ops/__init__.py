@@ -3,4 +3,15 @@
 from keras_softmaxes.ops.dropmax import dropmax_log_mask as dropmax_log_mask
 from keras_softmaxes.ops.dropmax import dropmax_log_probabilities as dropmax_log_probabilities
 from keras_softmaxes.ops.dropmax import dropmax_terms as dropmax_terms
+from keras_softmaxes.ops.gaussian_mixture import gaussian_distances as gaussian_distances
+from keras_softmaxes.ops.gaussian_mixture import gaussian_mixture_terms as gaussian_mixture_terms
+from keras_softmaxes.ops.hinge import mean_multiclass_hinge as mean_multiclass_hinge
+from keras_softmaxes.ops.lsoftmax import lsoftmax_cross_entropy as lsoftmax_cross_entropy
+from keras_softmaxes.ops.lsoftmax import lsoftmax_logits as lsoftmax_logits
+from keras_softmaxes.ops.margin import large_margin_cross_entropy as large_margin_cross_entropy
+from keras_softmaxes.ops.margin import large_margin_divergence as large_margin_divergence
+from keras_softmaxes.ops.margin import margin_bias as margin_bias
 from keras_softmaxes.ops.masked import masked_cross_entropy as masked_cross_entropy
+from keras_softmaxes.ops.super_symmetric import (
+    super_symmetric_projection as super_symmetric_projection,
+)

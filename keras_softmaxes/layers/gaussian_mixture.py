@@ -1,0 +1,113 @@
+"""The large-margin Gaussian mixture head."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_softmaxes.layers.head import EvidenceHead
+from keras_softmaxes.ops.checks import Tensor
+from keras_softmaxes.ops.gaussian_mixture import gaussian_distances
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class GaussianMixture(EvidenceHead):
+    """Softmax over distances: each class is a Gaussian of the features.
+
+    Replaces the last `Dense(classes)` of a classifier. With equal priors and, for each class, a
+    mean and a diagonal covariance, the class probabilities are those of Bayes' rule,
+
+        d_k = 1/2 (x - mu_k)^T Sigma_k^-1 (x - mu_k)            distances
+        h_k = 1/2 log |Sigma_k|                                 half log-determinants
+        p   = softmax(-d - h)
+
+    `keras_softmaxes.losses.GaussianMixtureLoss` adds the margin and the likelihood term.
+
+    The means and the logarithms of the variances are learned by gradient, the variances from 1,
+    the identity. Learned variances leave the likelihood term without a lower bound: a network that
+    maps a class to one point can shrink its variances for ever. The authors' CIFAR-100 example
+    keeps the identity throughout, and so does their TensorFlow version: that is
+    `learn_covariance=False`. Kobayashi (BMVC 2019) reports that VGG networks, of 4,096 features,
+    collapsed with this head.
+
+    Args:
+        units: the number of classes K, at least 2.
+        learn_covariance: whether the variances are learned, or stay at 1.
+        mean_initializer: initialiser of the means, of shape (K, features).
+        mean_regularizer: regulariser of the means.
+        **kwargs: the arguments of every Keras layer.
+
+    Input:
+        Features of shape (batch, features).
+
+    Output:
+        A dict: "probabilities", (batch, K), and "evidence", (batch, 2, K): the distances and the
+        half log-determinants. Both are float32 or float64. How exact the distances are is told by
+        `keras_softmaxes.ops.gaussian_distances`.
+
+    Raises:
+        ValueError: units that are not an integer of at least 2, or features that are not of rank 2.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> inputs = keras.Input((64,))
+        >>> features = keras.layers.Dense(16)(inputs)
+        >>> model = ks.models.Classifier(inputs, ks.layers.GaussianMixture(10)(features))
+        >>> model.compile("adam", loss=ks.losses.GaussianMixtureLoss(), metrics=["accuracy"])
+
+    Reference:
+        Wan et al., Rethinking Feature Distribution for Loss Functions in Image Classification,
+        CVPR 2018 (https://arxiv.org/abs/1803.02988).
+    """
+
+    def __init__(
+        self,
+        units: int,
+        learn_covariance: bool = True,
+        *,
+        mean_initializer: Any = "glorot_uniform",
+        mean_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, **kwargs)
+        self.learn_covariance = learn_covariance
+        self.mean_initializer = keras.initializers.get(mean_initializer)
+        self.mean_regularizer = keras.regularizers.get(mean_regularizer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the means and the logarithms of the variances."""
+        super().build(input_shape)
+        self.means = self.add_weight(
+            shape=(self.units, input_shape[-1]),
+            initializer=self.mean_initializer,
+            regularizer=self.mean_regularizer,
+            autocast=False,
+            name="means",
+        )
+        self.log_variances = self.add_weight(
+            shape=(self.units, input_shape[-1]),
+            initializer="zeros",
+            trainable=self.learn_covariance,
+            autocast=False,
+            name="log_variances",
+        )
+
+    def call(self, features: Tensor) -> dict[str, Tensor]:
+        """Return the class probabilities and the evidence for `GaussianMixtureLoss`."""
+        distances, half_log_determinants = gaussian_distances(
+            features, self.means, self.log_variances
+        )
+        half_log_determinants = ops.broadcast_to(half_log_determinants, ops.shape(distances))
+        return {
+            "probabilities": ops.softmax(-distances - half_log_determinants, axis=-1),
+            "evidence": ops.stack([distances, half_log_determinants], axis=1),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "learn_covariance": self.learn_covariance,
+            "mean_initializer": keras.initializers.serialize(self.mean_initializer),
+            "mean_regularizer": keras.regularizers.serialize(self.mean_regularizer),
+        }
