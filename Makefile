@@ -8,7 +8,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: demo test check benchmark clean
 
 demo: .venv/examples
-	$(BIN)/python examples/compare.py
+	$(BIN)/python examples/compare.py --seeds 3
 
 test: check
 	$(BIN)/python -m pytest
@@ -21,6 +21,7 @@ check: .venv/dev
 
 benchmark: .venv/examples
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/losses.py
 
 clean:
 	rm -rf .venv results

@@ -4,8 +4,9 @@
 
 Each loss is called through its public class in a graph, on logits that are ready, as `fit` calls it
 between the network's forward and backward pass. The losses are measured in turns in one run. The
-memory is what the process reaches above what it held before, each loss in a process of its own.
-Prints the median and the middle half of the ratios; writes benchmarks/results/losses.json.
+memory is what a process of its own for each loss reaches above what it held before the first step
+at the largest shape, compilation included. Prints the median and the middle half of the ratios;
+writes benchmarks/results/losses.json.
 """
 
 import argparse

@@ -1,6 +1,5 @@
 """Timings in turns: ratios that a change in the machine's speed does not touch."""
 
-import itertools
 import os
 import platform
 from collections.abc import Callable
@@ -21,7 +20,7 @@ def measure(runners: dict[str, Callable[[], float]], baseline: str, turns: int, 
     Args:
         runners: by name, functions that do the work once and return the seconds it took.
         baseline: the name of the runner that the ratios refer to. A ratio is taken within a turn.
-        turns: the number of turns. Each begins with another runner: none always follows the same.
+        turns: the number of turns, each in an order of its own.
         title: what the progress bar says.
 
     Returns:
@@ -30,8 +29,9 @@ def measure(runners: dict[str, Callable[[], float]], baseline: str, turns: int, 
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     for runner in runners.values():
         runner()  # traces and compiles
-    for turn in track(range(turns), title):
-        for name in itertools.islice(itertools.cycle(runners), turn, turn + len(runners)):
+    rng = np.random.default_rng(0)
+    for _ in track(range(turns), title):
+        for name in rng.permutation(list(runners)):
             seconds[name].append(runners[name]())
     rows = {}
     for name, times in seconds.items():

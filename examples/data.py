@@ -1,11 +1,12 @@
-"""Images as arrays: scikit-learn's digits, and MNIST and Fashion-MNIST through TFDS."""
+"""Images as arrays: scikit-learn's digits, and others through TFDS."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-DATASETS = ("digits", "mnist", "fashion_mnist")
+FILE_ORDERED = ("mnist", "fashion_mnist")
+DATASETS = ("digits", *FILE_ORDERED, "cifar10", "cifar100", "tiny_imagenet_100x32")
 
 
 @dataclass(frozen=True)
@@ -28,21 +29,27 @@ def load(name: str, data_dir: str | None = None) -> Images:
 
     Args:
         name: one of `DATASETS`.
-        data_dir: TFDS's folder; None is its own default. TFDS downloads what is not there.
+        data_dir: TFDS's folder; None is its own default. TFDS downloads what is not there, but
+            tiny_imagenet_100x32, which has to be prepared before: 100 classes of Tiny ImageNet,
+            500 training and 50 test images each, averaged down to 32 x 32.
 
     Returns:
-        The images, in the order of the dataset's own files.
+        The images: of digits, MNIST and Fashion-MNIST in the order of the dataset's own files, of
+        the others in TFDS's.
     """
     return _digits() if name == "digits" else _from_tfds(name, data_dir)
 
 
 def balanced(images: Images, size: int) -> Images:
-    """Keep `size` training images, the first of each class, in their order."""
+    """Keep `size` training images, the first of each class, in their order; or all of them."""
+    everything = len(images.y_train)
+    if size == everything:
+        return images
     available = int(np.bincount(images.y_train).min()) * images.classes
     if size < 1 or size % images.classes or size > available:
         raise SystemExit(
-            f"The training size must be a multiple of {images.classes}, at most {available}. "
-            f"Received: {size}"
+            f"The training size must be a multiple of {images.classes}, at most {available}, "
+            f"or {everything}, all of them. Received: {size}"
         )
     count = size // images.classes
     rank = np.zeros(len(images.y_train), dtype=int)
@@ -50,6 +57,29 @@ def balanced(images: Images, size: int) -> Images:
         rank[images.y_train == label] = np.arange((images.y_train == label).sum())
     kept = rank < count
     return Images(images.x_train[kept], images.y_train[kept], images.x_test, images.y_test)
+
+
+def mislabelled(images: Images, share: float, seed: int) -> Images:
+    """Switch the labels of a share of the training images to wrong classes.
+
+    Args:
+        images: the images; those of the test keep their labels.
+        share: the share of training images in [0, 1], rounded to whole images. They are drawn
+            without replacement, and each gets one of the other classes, all equally likely.
+        seed: what the draw depends on, besides the number of images and of classes. With the same
+            seed a larger share holds the wrong labels of a smaller one.
+
+    Returns:
+        The images, with the new labels.
+    """
+    if not 0 <= share <= 1:
+        raise SystemExit(f"The share of wrong labels must be in [0, 1]. Received: {share}")
+    count, labels = len(images.y_train), images.y_train.copy()
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(count)[: round(share * count)]
+    steps = rng.integers(1, images.classes, count)[: len(chosen)].astype(labels.dtype)
+    labels[chosen] = (labels[chosen] + steps) % images.classes
+    return replace(images, y_train=labels)
 
 
 def _digits() -> Images:
@@ -69,9 +99,19 @@ def _from_tfds(name: str, data_dir: str | None) -> Images:
 
     arrays = []
     for split in ("train", "test"):
-        rows = tfds.as_numpy(tfds.load(name, data_dir=data_dir, split=split, batch_size=-1))
-        order = _file_order(split, len(rows["label"]))
-        arrays += [rows["image"][order].astype("float32") / 255, rows["label"][order]]
+        try:
+            dataset = tfds.load(name, data_dir=data_dir, split=split, batch_size=-1)
+        except tfds.core.DatasetNotFoundError:
+            raise SystemExit(
+                f"{name} is not in TFDS's folder, {data_dir or 'its default one'}, and cannot be "
+                "downloaded. Name the folder that holds it."
+            ) from None
+        rows = tfds.as_numpy(dataset)
+        x, y = rows["image"], rows["label"]
+        if name in FILE_ORDERED:
+            order = _file_order(split, len(y))
+            x, y = x[order], y[order]
+        arrays += [x.astype("float32") / 255, y]
     return Images(*arrays)
 
 

@@ -32,8 +32,36 @@ def _softmax_loss() -> keras.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+def _label_smoothing() -> keras.Loss:
+    """Keras's own, for integer labels."""
+    return ks.losses.LargeMarginCrossentropy(weight=0.0, label_smoothing=0.1)
+
+
 def _dropmax_prior(classes: int, **regularizers: Any) -> keras.Layer:
     return ks.layers.DropMax(classes, posterior="prior", **regularizers)
+
+
+def _super_symmetric(classes: int, **regularizers: Any) -> keras.Layer:
+    constraint = ks.constraints.SuperSymmetric()
+    return keras.layers.Dense(classes, kernel_constraint=constraint, **regularizers)
+
+
+def _lsoftmax(
+    classes: int,
+    kernel_regularizer: keras.Regularizer | None = None,
+    bias_regularizer: keras.Regularizer | None = None,
+) -> keras.Layer:
+    """Return the head, which has no bias."""
+    return ks.layers.LSoftmax(classes, kernel_regularizer=kernel_regularizer)
+
+
+def _gaussian_mixture(
+    classes: int,
+    kernel_regularizer: keras.Regularizer | None = None,
+    bias_regularizer: keras.Regularizer | None = None,
+) -> keras.Layer:
+    """Return the head, whose means take the place of the kernel; it has no bias."""
+    return ks.layers.GaussianMixture(classes, mean_regularizer=kernel_regularizer)
 
 
 BASELINE = "softmax"
@@ -42,6 +70,16 @@ METHODS = {
     "dropmax": Method("DropMax", ks.layers.DropMax, ks.losses.DropMaxLoss),
     "dropmax_prior": Method(
         "DropMax (q = p)", _dropmax_prior, lambda: ks.losses.DropMaxLoss(entropy_weight=0.1)
+    ),
+    "label_smoothing": Method("Label smoothing 0.1", keras.layers.Dense, _label_smoothing),
+    "large_margin": Method(
+        "Large margin 0.3", keras.layers.Dense, ks.losses.LargeMarginCrossentropy
+    ),
+    "mean_hinge": Method("Mean hinge", keras.layers.Dense, ks.losses.MeanMulticlassHinge),
+    "super_symmetric": Method("Super-symmetric", _super_symmetric, _softmax_loss),
+    "lsoftmax": Method("L-Softmax", _lsoftmax, ks.losses.LSoftmaxLoss),
+    "gaussian_mixture": Method(
+        "Gaussian mixture", _gaussian_mixture, ks.losses.GaussianMixtureLoss
     ),
 }
 

@@ -47,8 +47,8 @@ class LSoftmax(EvidenceHead):
         margin: m, an integer from 1 to 4. 1 is softmax. The authors' examples use 4 on MNIST
             and 2 on CIFAR-10.
         annealing: lambda: a number of at least 0, kept constant, or a
-            `keras.optimizers.schedules.LearningRateSchedule` of the training step whose values are
-            at least 0. None is the schedule above.
+            `keras.optimizers.schedules.LearningRateSchedule` of the training step, whose values
+            must be at least 0 (which cannot be checked). None is the schedule above.
         kernel_initializer: initialiser of the kernel, whose columns are the w_j.
         kernel_regularizer: regulariser of the kernel.
         **kwargs: the arguments of every Keras layer.

@@ -53,6 +53,8 @@ class ClassLoss(keras.losses.Loss):
             losses = self.call(labels, evidence)
             return self._reduction(losses, y_pred, _aligned(sample_weight, losses))
         counted = labels != self.ignore_class
+        # What is ignored may hold NaN, of which no zero weight would rid the gradient.
+        evidence = ops.where(ops.expand_dims(counted, axis=-1), evidence, 0)
         losses = ops.where(counted, self.call(ops.where(counted, labels, 0), evidence), 0)
         weights = self._weights(counted, y_pred, _aligned(sample_weight, losses))
         return self._reduction(losses, y_pred, weights)
@@ -111,11 +113,16 @@ class EvidenceLoss(ClassLoss):
 
 
 def _aligned(weights: Tensor, losses: Tensor) -> Tensor:
-    """Return weights of the batch's rows as weights of all that is in a row.
+    """Return weights that multiply the losses as is meant, whichever shape they came in.
 
-    Keras would align them with the last axis.
+    Keras would align weights of the batch's rows with the last axis, and leaves a last axis of size
+    1 for later.
     """
-    missing = 0 if weights is None else len(losses.shape) - len(weights.shape)
-    if missing <= 0 or not weights.shape:
-        return weights
-    return ops.reshape(weights, (*ops.shape(weights), *(1,) * missing))
+    if weights is None:
+        return None
+    weights = ops.convert_to_tensor(weights, dtype=losses.dtype)
+    shape = tuple(weights.shape)
+    missing = len(losses.shape) - len(shape)
+    if missing == -1 and shape[-1] == 1:
+        return ops.squeeze(weights, axis=-1)
+    return ops.reshape(weights, (*ops.shape(weights), *(1,) * missing)) if shape else weights

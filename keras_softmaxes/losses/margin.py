@@ -54,13 +54,14 @@ class LargeMarginCrossentropy(ClassLoss):
         y_true: (...) or (..., 1) integers, or (..., C) one-hot, told apart by static shape and
             type. `...` is any shape: (batch,), or (batch, height, width) for segmentation.
         y_pred: logits f, (..., C), at least two classes.
-        sample_weight: one number per example, (...), or per row of the batch, (batch,).
+        sample_weight: one number per example, (...) or (..., 1), or per row of the batch, (batch,).
 
     Raises:
         ValueError: bad arguments, one class, labels out of range, of another shape, or float labels
             that are not one-hot. In a TensorFlow graph, as in `fit`, values are refused by
             InvalidArgumentError; inside XLA or `jax.jit`, where nothing can be raised, labels that
-            cannot be read give NaN. Logits that are NaN or infinite give NaN everywhere.
+            cannot be read give NaN. So does an example's NaN logit, or a non-target logit of plus
+            infinity; other infinite logits give the limit, which may be infinite.
 
     Example:
         >>> import keras_softmaxes as ks

@@ -4,12 +4,11 @@ from typing import Any
 
 import keras
 
-from keras_softmaxes.ops.checks import Tensor
 from keras_softmaxes.ops.margin import margin_bias
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")
-class MarginBias(keras.metrics.Mean):
+class MarginBias(keras.metrics.MeanMetricWrapper):
     """Mean of the margin's bias, `keras_softmaxes.ops.margin_bias`, over the examples.
 
         rho = log sum_{c != y} exp( f_c - max_{c != y} f_c ),   from 0 to log(C - 1)
@@ -23,7 +22,8 @@ class MarginBias(keras.metrics.Mean):
 
     Call arguments:
         y_true: (...) or (..., 1) integers, or (..., C) one-hot, `...` being any shape.
-        y_pred: logits f, (..., C): of a model that returns logits.
+        y_pred: logits f, (..., C). The heads that need a `keras_softmaxes.models.Classifier` give
+            their metrics probabilities, of which the bias means nothing.
         sample_weight: weights of the examples, (...).
 
     Raises:
@@ -42,8 +42,8 @@ class MarginBias(keras.metrics.Mean):
     """
 
     def __init__(self, name: str = "margin_bias", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(margin_bias, name=name, dtype=dtype)
 
-    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
-        """Add the examples of a batch."""
-        super().update_state(margin_bias(y_true, y_pred), sample_weight)
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"name": self.name, "dtype": self.dtype}

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_softmaxes.losses.base import ClassLoss, EvidenceLoss
 from keras_softmaxes.losses.likelihood import NegativeLogLikelihood
 from keras_softmaxes.ops.checks import Tensor, invalid
 
@@ -162,8 +163,9 @@ def _probabilities(outputs: Any) -> Any:
 
 
 def _check_loss(loss: Any) -> None:
-    """Refuse Keras's own losses, which would broadcast the labels against the evidence."""
+    """Refuse losses of plain logits, which would take the evidence for something else."""
     expected = "the loss that belongs to the head, such as `keras_softmaxes.losses.DropMaxLoss`"
     for each in keras.tree.flatten(loss):
-        if isinstance(each, str) or getattr(each, "__module__", "").startswith("keras."):
+        is_keras = isinstance(each, str) or getattr(each, "__module__", "").startswith("keras.")
+        if is_keras or (isinstance(each, ClassLoss) and not isinstance(each, EvidenceLoss)):
             raise invalid("loss", expected, repr(loss))

@@ -37,8 +37,9 @@ def monte_carlo(
         their (population) standard deviation over the draws.
 
     Raises:
-        ValueError: x that is not made of arrays; samples or batch_size that are not integers of at
-            least 1; no examples; a model without exactly one stochastic head.
+        ValueError: x that is not made of arrays, or of arrays of unequal length; samples or
+            batch_size that are not integers of at least 1; no examples; a model without exactly one
+            stochastic head.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -53,9 +54,11 @@ def monte_carlo(
         (https://arxiv.org/abs/1712.07834).
     """
     arrays = keras.tree.flatten(x)
-    if not all(hasattr(array, "shape") for array in arrays):
+    if not arrays or not all(getattr(array, "shape", ()) for array in arrays):
         raise invalid("x", "an array, or a structure of arrays", type(x).__name__)
-    count = len(arrays[0])
+    count, *others = (len(array) for array in arrays)
+    if set(others) - {count}:
+        raise invalid("x", "arrays of one length", f"lengths {[count, *others]}")
     for argument, value in {"samples": samples, "batch_size": batch_size, "len(x)": count}.items():
         check_integer(argument, value, least=1)
     head = _stochastic_head(model)
@@ -86,7 +89,7 @@ def _statistics(
 def _stochastic_head(model: keras.Model) -> StochasticHead:
     heads = [layer for layer in _layers(model) if isinstance(layer, StochasticHead)]
     if len(heads) != 1:
-        expected = "one evidence head, as `DropMax`, among the model's layers and nested models"
+        expected = "one stochastic head, as `DropMax`, among the model's layers and nested models"
         raise invalid("model", expected, f"{model.name} with {len(heads)} of them")
     return heads[0]
 

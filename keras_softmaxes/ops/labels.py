@@ -79,7 +79,7 @@ def read_labels(
 
 def refuse_unreadable(readable: Tensor, labels: Tensor, classes: int) -> None:
     """Refuse the labels unless all could be read; see `require` for where that is possible."""
-    expected = f"classes from 0 to {classes - 1}, or one-hot rows, a single 1 among zeros"
+    expected = f"integer classes from 0 to {classes - 1}, or one-hot rows, a single 1 among zeros"
     require(readable, "labels", expected, labels)
 
 

@@ -37,9 +37,10 @@ def lsoftmax_logits(
 
     psi falls from 1 to 1 - 2m, and is cos(theta) for m = 1. No angle is computed: cos(m theta) is
     the Chebyshev polynomial of the cosine, and k the number of cos(j pi/m) above the cosine, so the
-    gradient is exact for parallel and antiparallel vectors too. Where x or w_j is zero, or
-    shorter than 1e-18, there is no angle and no gradient: there the cosine counts as a constant 0,
-    and the gradient of the norm as 0. For m = 1 the gradient is that of f_j everywhere.
+    gradient is exact for parallel and antiparallel vectors too. Where x or w_j is zero,
+    or they or the product of their norms are shorter than 1e-18, there is no angle and no gradient:
+    there the cosine counts as a constant 0, and the gradient of the norm as 0. For m = 1 the
+    gradient is that of f_j everywhere.
 
     Args:
         features: x, (batch, features).

@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import methods
 import networks
@@ -31,3 +33,75 @@ def test_every_method_serves_probabilities(method):
     np.testing.assert_allclose(served.sum(axis=1), 1, atol=1e-5)
     outputs = model.predict(x, verbose=0)
     np.testing.assert_array_equal(served.argmax(axis=1), outputs.argmax(axis=1))
+
+
+@pytest.mark.tensorflow
+def test_the_thirteen_layers_are_the_papers():
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, networks.thirteen_layer_convnet(inputs))
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [tuple(layer.output.shape[1:]) for layer in convolutions] == [
+        *[(32, 32, 128)] * 3,
+        *[(16, 16, 256)] * 3,
+        (6, 6, 512),
+        (6, 6, 256),
+        (6, 6, 128),
+    ]
+    assert model.output.shape == (None, 128)
+    filters = [3, *(layer.filters for layer in convolutions)]
+    parameters = sum(
+        9 * before * after + after + 4 * after for before, after in itertools.pairwise(filters)
+    )
+    assert model.count_params() == parameters
+    for layer in convolutions:
+        kernel = keras.ops.convert_to_numpy(layer.kernel)
+        assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * layer.filters)), rel=0.05)
+
+
+@pytest.mark.tensorflow
+def test_the_thirteen_layers_learn_a_hundred_classes():
+    model = methods.build("softmax", networks.thirteen_layer_convnet, (32, 32, 3), 100)
+    x = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype("float32")
+    y = np.array([0, 99])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss=methods.METHODS["softmax"].loss())
+    losses = model.fit(x, y, epochs=3, verbose=0).history["loss"]
+    assert losses[0] == pytest.approx(np.log(100), abs=1)
+    assert losses[-1] < losses[0] - 1
+
+
+@pytest.mark.tensorflow
+def test_weight_decay_acts_on_every_variable_of_the_thirteen_layers():
+    decay = 0.3
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, networks.thirteen_layer_convnet(inputs, decay))
+    squares = sum((keras.ops.convert_to_numpy(v) ** 2).sum() for v in model.trainable_variables)
+    assert float(sum(model.losses)) == pytest.approx(decay / 2 * squares, rel=1e-5)
+
+
+@pytest.mark.parametrize("side", [8, 28, 32])
+def test_the_normalised_network_takes_small_images(side):
+    inputs = keras.Input((side, side, 1))
+    model = keras.Model(inputs, networks.batch_normalised_convnet(inputs))
+    x = np.random.default_rng(0).normal(size=(64, side, side, 1)).astype("float32")
+    features = keras.ops.convert_to_numpy(model(x, training=True))
+    assert features.shape == (64, 256)
+    deviations = features.std(axis=0)
+    assert 0.4 < deviations.min() < deviations.max() < 1  # of the positive part of a normal: 0.58
+
+
+def test_training_images_move_by_whole_pixels_each_on_its_own():
+    inputs = keras.Input((10, 10, 1))
+    model = keras.Model(inputs, networks.shifted_and_flipped(inputs, pixels=2))
+    one = np.arange(1, 101, dtype="float32").reshape(10, 10, 1)
+    x = np.repeat(one[None], 200, axis=0)
+    np.testing.assert_array_equal(model(x, training=False), x)
+    seen = {keras.ops.convert_to_numpy(moved).tobytes() for moved in model(x, training=True)}
+    padded = np.pad(one, ((2, 2), (2, 2), (0, 0)))
+    crops = {
+        np.ascontiguousarray(padded[top : top + 10, left : left + 10][:, ::step]).tobytes()
+        for top in range(5)
+        for left in range(5)
+        for step in (1, -1)
+    }
+    assert seen <= crops
+    assert len(seen) > 25

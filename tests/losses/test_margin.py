@@ -84,19 +84,31 @@ def test_ignored_pixels_have_no_part_in_any_term(ignore_class):
         np.testing.assert_allclose(gradient[kept], only_kept, atol=1e-7)
 
 
+@pytest.mark.parametrize("ignore_class", [None, -1])
 @pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
-def test_ignoring_weighting_and_masking_are_keras_own(reduction):
+def test_ignoring_weighting_and_masking_are_keras_own(reduction, ignore_class):
     """With weight 0 Keras's loss says what every combination gives."""
-    labels = np.where(IGNORED, -1, PIXELS)
+    labels = PIXELS if ignore_class is None else np.where(IGNORED, ignore_class, PIXELS)
     weights = np.random.default_rng(2).uniform(size=labels.shape).astype("float32")
     masked = keras.layers.Masking()(np.where(PIXELS[..., None] == 4, 0, IMAGE))
-    settings = {"ignore_class": -1, "reduction": reduction}
+    settings = {"ignore_class": ignore_class, "reduction": reduction}
     ours = ks.losses.LargeMarginCrossentropy(0.0, **settings)
     theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=True, **settings)
     for logits in (ops.convert_to_tensor(IMAGE), masked):
-        for sample_weight in (None, weights):
+        for sample_weight in (None, 2.0, weights, weights[..., None], weights.tolist()):
             value, expected = (float(f(labels, logits, sample_weight)) for f in (ours, theirs))
             assert value == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("ignore_class", [None, 0])
+def test_weights_of_a_batch_may_have_an_axis_of_1(ignore_class):
+    labels, logits = PIXELS.ravel(), IMAGE.reshape(-1, CLASSES)
+    weights = np.random.default_rng(2).uniform(size=labels.shape).astype("float32")
+    ours = ks.losses.LargeMarginCrossentropy(0.0, ignore_class=ignore_class)
+    theirs = keras.losses.SparseCategoricalCrossentropy(True, ignore_class=ignore_class)
+    expected = float(theirs(labels, logits, weights))
+    for sample_weight in (weights, weights[:, None], weights.tolist()):
+        assert float(ours(labels, logits, sample_weight)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_where_all_is_ignored_the_loss_is_0():
@@ -111,14 +123,38 @@ def test_an_ignored_pixel_may_hold_any_logit():
     logits[IGNORED] = np.nan
     loss = ks.losses.LargeMarginCrossentropy(ignore_class=-1)
     labels = np.where(IGNORED, -1, PIXELS)
-    assert float(loss(labels, logits)) == pytest.approx(float(loss(labels, IMAGE)))
+    value, (gradient,) = value_and_gradients(lambda f: loss(labels, f), [logits])
+    assert value == pytest.approx(float(loss(labels, IMAGE)))
+    assert np.isfinite(gradient).all()
 
 
 def test_weights_of_rows_act_on_all_pixels_of_the_row():
     weights = np.array([2.0, 0.5], "float32")
     loss = ks.losses.LargeMarginCrossentropy(bias=1.0)
     expected = (per_pixel(bias=1.0) * weights[:, None, None]).mean()
-    assert float(loss(PIXELS, IMAGE, weights)) == pytest.approx(expected, rel=1e-6)
+    for sample_weight in (weights, weights[:, None], weights[:, None, None, None]):
+        assert float(loss(PIXELS, IMAGE, sample_weight)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_infinite_logits_give_the_limit_or_nan():
+    infinity = float("inf")
+    logits = np.zeros((4, 3), "float32")
+    logits[0, 0], logits[1, 0], logits[2, 1], logits[3, 1] = (
+        infinity,
+        -infinity,
+        -infinity,
+        infinity,
+    )
+    labels = np.zeros(4, int)
+    plain, regularised = (
+        ks.losses.LargeMarginCrossentropy(weight, reduction=None) for weight in (0.0, 0.3)
+    )
+    np.testing.assert_allclose(
+        numpy(plain(labels, logits)), [0, infinity, np.log(2), np.nan], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        numpy(regularised(labels, logits)), [0, infinity, infinity, np.nan], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -185,7 +221,7 @@ def test_bad_settings_are_refused(case):
         (np.full((2, 3, 4), -1), "classes from 0 to 4"),
         (PIXELS.astype("float32"), r"float32 of shape \(2, 3, 4\)"),
         (np.full((2, 3, 4, CLASSES), 0.2), "one-hot rows"),
-        (PIXELS[:, :2], r"\(batch, 3, 4\).*\(batch, 3, 4, 5\).*int64 of shape \(2, 2, 4\)"),
+        (PIXELS[:, :2], r"\(batch, 3, 4\).*\(batch, 3, 4, 5\).*int\d\d of shape \(2, 2, 4\)"),
         (PIXELS[0], r"of shape \(3, 4\)"),
     ],
 )

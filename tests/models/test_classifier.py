@@ -280,10 +280,11 @@ def test_the_loss_is_a_kernel_compiled_by_xla_on_every_replica(problem, two_repl
         keras.losses.MeanSquaredError(),
         [keras.losses.mean_squared_error],
         {"head": "mse"},
+        ks.losses.LargeMarginCrossentropy(),
     ],
 )
-def test_a_loss_of_keras_own_is_refused_on_evidence(problem, loss):
-    """It would broadcast (4, classes) labels against (4, 4, classes) evidence."""
+def test_a_loss_of_logits_is_refused_on_evidence(problem, loss):
+    """It would take (4, classes) labels for those of (4, 4, classes) evidence."""
     x, y = problem
     model = make_model(loss=loss)
     with pytest.raises(ValueError, match=r"`loss`.*DropMaxLoss.*Received: loss="):

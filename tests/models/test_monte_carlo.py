@@ -122,6 +122,12 @@ def test_a_dataset_is_refused(model, x):
         ks.models.monte_carlo(model, tf.data.Dataset.from_tensor_slices(x).batch(2), 3)
 
 
+@pytest.mark.parametrize("arrays", [[], [np.zeros(())], [np.zeros((4, 3)), np.zeros((6, 3))]])
+def test_inputs_must_be_arrays_of_one_length(model, arrays):
+    with pytest.raises(ValueError, match=r"`x`.*arrays"):
+        ks.models.monte_carlo(model, arrays, 3)
+
+
 def test_no_examples_are_refused(model, x):
     with pytest.raises(ValueError, match=r"`len\(x\)`.*at least 1.*=0"):
         ks.models.monte_carlo(model, x[:0], 3)
@@ -130,5 +136,5 @@ def test_no_examples_are_refused(model, x):
 def test_a_model_without_a_stochastic_head_is_refused(x):
     inputs = keras.Input((3,))
     plain = keras.Model(inputs, keras.layers.Dense(2)(inputs))
-    with pytest.raises(ValueError, match=r"`model`.*one evidence head.*layers and nested models"):
+    with pytest.raises(ValueError, match=r"`model`.*one stochastic head.*layers and nested models"):
         ks.models.monte_carlo(plain, x, 1)
