@@ -66,7 +66,7 @@ class DropMaxLoss(EvidenceLoss):
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         check_not_negative("entropy_weight", entropy_weight)
-        self.entropy_weight = entropy_weight
+        self.entropy_weight = float(entropy_weight)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the objective of each example, (batch,)."""

@@ -74,8 +74,8 @@ class GaussianMixtureLoss(EvidenceLoss):
         super().__init__(reduction=reduction, name=name, dtype=dtype)
         check_not_negative("margin", margin)
         check_not_negative("likelihood_weight", likelihood_weight)
-        self.margin = margin
-        self.likelihood_weight = likelihood_weight
+        self.margin = float(margin)
+        self.likelihood_weight = float(likelihood_weight)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the objective of each example, (batch,)."""

@@ -28,9 +28,10 @@ class LargeMarginCrossentropy(ClassLoss):
 
     with R of `keras_softmaxes.ops.large_margin_divergence`. It takes the place of
     `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` or of
-    `keras.losses.CategoricalCrossentropy(from_logits=True)` and needs no other change; the model
-    returns logits. With weight 0 it equals them. With `bias=1` it is the paper's "modified loss +
-    regulariser". The more classes, the more there is to regularise; with two R is 0.
+    `keras.losses.CategoricalCrossentropy(from_logits=True)` and needs no other change. The model
+    returns logits: probabilities, as a last layer with a softmax gives them, are not told apart
+    from logits. With weight 0 it equals Keras's losses. With `bias=1` it is the paper's "modified
+    loss + regulariser". The more classes, the more there is to regularise; with two R is 0.
 
     Args:
         weight: lambda, the weight of R, at least 0. The paper uses 0.3 throughout, and up to 1 for
@@ -85,19 +86,20 @@ class LargeMarginCrossentropy(ClassLoss):
         name: str | None = "large_margin_crossentropy",
         dtype: Any = None,
     ) -> None:
-        super().__init__(reduction=reduction, name=name, dtype=dtype, ignore_class=ignore_class)
         if ignore_class is not None:
             check_integer("ignore_class", ignore_class, least=UNREADABLE + 1)
+            ignore_class = int(ignore_class)
+        super().__init__(reduction=reduction, name=name, dtype=dtype, ignore_class=ignore_class)
         check_not_negative("weight", weight)
         check_divergence(divergence)
         check_not_negative("bias", bias)
         check_not_negative("label_smoothing", label_smoothing)
         if label_smoothing >= 1:
             raise invalid("label_smoothing", "a number below 1", label_smoothing)
-        self.weight = weight
+        self.weight = float(weight)
         self.divergence = divergence
-        self.bias = bias
-        self.label_smoothing = label_smoothing
+        self.bias = float(bias)
+        self.label_smoothing = float(label_smoothing)
 
     def check_predictions(self, y_pred: Tensor) -> None:
         """Raise ValueError unless `y_pred` has the shape (..., C)."""

@@ -3,7 +3,10 @@
 from typing import Any
 
 import keras
+from keras import ops
 
+from keras_softmaxes.ops.checks import Tensor
+from keras_softmaxes.ops.labels import class_indices
 from keras_softmaxes.ops.margin import margin_bias
 
 
@@ -17,6 +20,7 @@ class MarginBias(keras.metrics.MeanMetricWrapper):
     softmax cross-entropy asks for. The paper's Fig. 3 follows it during training.
 
     Args:
+        ignore_class: a class, in range or not, whose examples (pixels) do not count.
         name: name of the metric.
         dtype: the type of the metric's result.
 
@@ -41,9 +45,23 @@ class MarginBias(keras.metrics.MeanMetricWrapper):
         (https://github.com/tk1980/LargeMarginInSoftmax).
     """
 
-    def __init__(self, name: str = "margin_bias", dtype: Any = None) -> None:
+    def __init__(
+        self, ignore_class: int | None = None, name: str = "margin_bias", dtype: Any = None
+    ) -> None:
         super().__init__(margin_bias, name=name, dtype=dtype)
+        self.ignore_class = ignore_class
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
+        """Add the examples of a batch."""
+        if self.ignore_class is not None:
+            *examples, classes = y_pred.shape
+            y_true = class_indices(y_true, classes, tuple(examples), self.ignore_class)
+            counted = y_true != self.ignore_class
+            y_true = ops.where(counted, y_true, 0)
+            weights = ops.cast(counted, self.dtype)
+            sample_weight = weights if sample_weight is None else weights * sample_weight
+        super().update_state(y_true, y_pred, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"name": self.name, "dtype": self.dtype}
+        return {"ignore_class": self.ignore_class, "name": self.name, "dtype": self.dtype}

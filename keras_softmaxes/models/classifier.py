@@ -7,6 +7,7 @@ import keras
 
 from keras_softmaxes.losses.base import ClassLoss, EvidenceLoss
 from keras_softmaxes.losses.likelihood import NegativeLogLikelihood
+from keras_softmaxes.models.heads import evidence_heads
 from keras_softmaxes.ops.checks import Tensor, invalid
 
 
@@ -107,7 +108,7 @@ class Classifier(keras.Model):
         if not _is_evidence(y_pred):
             return super().compute_loss(x, y, y_pred, sample_weight, training=training)
         if training:
-            _check_loss(self.loss)
+            _check_loss(self, self.loss)
             return super().compute_loss(x, y, y_pred["evidence"], sample_weight)
         return NegativeLogLikelihood()(y, y_pred["probabilities"], sample_weight)
 
@@ -162,10 +163,20 @@ def _probabilities(outputs: Any) -> Any:
     return outputs["probabilities"] if _is_evidence(outputs) else outputs
 
 
-def _check_loss(loss: Any) -> None:
-    """Refuse losses of plain logits, which would take the evidence for something else."""
-    expected = "the loss that belongs to the head, such as `keras_softmaxes.losses.DropMaxLoss`"
+def _check_loss(model: keras.Model, loss: Any) -> None:
+    """Refuse losses of plain logits and of other heads, which would misread the evidence."""
     for each in keras.tree.flatten(loss):
         is_keras = isinstance(each, str) or getattr(each, "__module__", "").startswith("keras.")
-        if is_keras or (isinstance(each, ClassLoss) and not isinstance(each, EvidenceLoss)):
+        is_others = isinstance(each, ClassLoss) and not _belongs(each, model)
+        if is_keras or is_others:
+            names = {type(head).__name__ for head in evidence_heads(model)}
+            ours = [c.__name__ for c in EvidenceLoss.__subclasses__() if c.head in names]
+            expected = f"the loss that belongs to the head, {', '.join(ours) or 'as DropMaxLoss'}"
             raise invalid("loss", expected, repr(loss))
+
+
+def _belongs(loss: ClassLoss, model: keras.Model) -> bool:
+    heads = [type(head).__mro__ for head in evidence_heads(model)]
+    return isinstance(loss, EvidenceLoss) and all(
+        loss.head in (parent.__name__ for parent in parents) for parents in heads
+    )

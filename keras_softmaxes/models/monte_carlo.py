@@ -1,7 +1,6 @@
 """Monte Carlo prediction: the distribution behind a stochastic head's probabilities."""
 
 import operator
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -9,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_softmaxes.layers.head import StochasticHead
+from keras_softmaxes.models.heads import evidence_heads
 from keras_softmaxes.ops.checks import Tensor, check_integer, invalid
 
 
@@ -87,15 +87,8 @@ def _statistics(
 
 
 def _stochastic_head(model: keras.Model) -> StochasticHead:
-    heads = [layer for layer in _layers(model) if isinstance(layer, StochasticHead)]
+    heads = [head for head in evidence_heads(model) if isinstance(head, StochasticHead)]
     if len(heads) != 1:
         expected = "one stochastic head, as `DropMax`, among the model's layers and nested models"
         raise invalid("model", expected, f"{model.name} with {len(heads)} of them")
     return heads[0]
-
-
-def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)

@@ -57,7 +57,7 @@ def check_class_logits(argument: str, logits: Tensor) -> None:
     """Raise ValueError unless `logits` has the shape (..., classes), at least two classes."""
     shape = static_shape(argument, logits)
     if len(shape) < 2 or shape[-1] is None or shape[-1] < 2:
-        expected = "shape (batch, ..., classes) with a known number of classes, at least 2"
+        expected = "shape (batch, ..., classes), at least 2 classes (two for a binary problem)"
         raise invalid(argument, expected, f"a tensor of shape {shape}")
 
 

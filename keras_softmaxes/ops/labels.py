@@ -72,14 +72,15 @@ def read_labels(
     raise invalid(
         "labels",
         f"integers of shape {_describe(examples)} or {_describe((*examples, 1))}, or one-hot of "
-        f"shape {_describe((*examples, classes))}, all but the batch known",
+        f"shape {_describe((*examples, classes))}, all but the batch known (cast whole numbers of "
+        "a float type by `astype('int32')`)",
         f"{keras.backend.standardize_dtype(labels.dtype)} of shape {shape}",
     )
 
 
 def refuse_unreadable(readable: Tensor, labels: Tensor, classes: int) -> None:
     """Refuse the labels unless all could be read; see `require` for where that is possible."""
-    expected = f"integer classes from 0 to {classes - 1}, or one-hot rows, a single 1 among zeros"
+    expected = f"integer classes from 0 to {classes - 1}, or one-hot rows, one 1 among zeros"
     require(readable, "labels", expected, labels)
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_softmaxes.ops.checks import Tensor, check_logits, invalid, static_shape
+from keras_softmaxes.ops.checks import Tensor, invalid, static_shape
 
 
 def super_symmetric_projection(kernel: Tensor) -> Tensor:
@@ -51,11 +51,10 @@ def super_symmetric_projection(kernel: Tensor) -> Tensor:
 
 
 def _check_kernel(kernel: Tensor) -> None:
-    check_logits("kernel", kernel)
-    features, classes = static_shape("kernel", kernel)
-    if features is None or classes is None or features < classes - 1:
-        expected = "shape (features, classes) with at least classes - 1 features"
-        raise invalid("kernel", expected, f"a tensor of shape {(features, classes)}")
+    shape = tuple(size or 0 for size in static_shape("kernel", kernel))
+    if len(shape) != 2 or not 2 <= shape[1] <= shape[0] + 1:
+        expected = "shape (features, classes), at least 2 classes, at least classes - 1 features"
+        raise invalid("kernel", expected, f"a tensor of shape {shape}")
 
 
 def _centred_basis(classes: int) -> np.ndarray:

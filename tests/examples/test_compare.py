@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
-from methods import METHODS
+
+import keras_softmaxes  # noqa: F401, for the models that are loaded
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
@@ -20,7 +21,8 @@ def run(program, *arguments, check=True):
 
 
 def test_it_compares_continues_and_serves(tmp_path):
-    arguments = ["--epochs", 2, "--train-size", 200, "--out", tmp_path]
+    names = ["softmax", "dropmax", "large_margin"]
+    arguments = ["--epochs", 2, "--train-size", 200, "--out", tmp_path, "--methods", *names]
     run("compare.py", "--seeds", 1, *arguments)
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*")}
     (tmp_path / "runs" / "dropmax-0.json").unlink()
@@ -30,8 +32,8 @@ def test_it_compares_continues_and_serves(tmp_path):
 
     summary = json.loads((tmp_path / "results.json").read_text())
     methods = summary["methods"]
-    assert set(methods) == set(METHODS)
-    assert f"{2 * len(METHODS)}/{2 * len(METHODS)}" in output  # with the runs done before
+    assert list(methods) == names
+    assert "6/6" in output  # with the runs done before
     with (tmp_path / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     for method, row in methods.items():

@@ -198,6 +198,12 @@ def test_config_round_trip():
     assert again.get_config() == loss.get_config() == settings
 
 
+def test_numpy_scalars_are_numbers():
+    loss = ks.losses.LargeMarginCrossentropy(np.float32(0.5), ignore_class=np.int64(-1))
+    assert float(loss(PIXELS, IMAGE)) == pytest.approx(per_pixel(0.5).mean(), rel=1e-6)
+    assert {type(value) for value in (loss.weight, loss.ignore_class)} == {float, int}
+
+
 REFUSED = {
     "weight": ({"weight": -0.1}, r"`weight`.*at least 0.*-0\.1"),
     "bias": ({"bias": -1}, "`bias`.*at least 0.*-1"),

@@ -45,3 +45,16 @@ def test_config_round_trip():
     again = keras.metrics.deserialize(keras.metrics.serialize(metric))
     assert type(again) is ks.metrics.MarginBias
     assert again.get_config() == metric.get_config()
+
+
+def test_ignored_examples_do_not_count():
+    weights = np.arange(10, dtype="float32")
+    for ignored in (2, 255):
+        counted = np.arange(10) % 3 > 0
+        labels = np.where(counted, np.where(LABELS == 2, 1, LABELS), ignored)
+        metric = ks.metrics.MarginBias(ignore_class=ignored)
+        metric.update_state(labels, LOGITS, weights)
+        values = ops.convert_to_numpy(ks.ops.margin_bias(labels[counted], LOGITS[counted]))
+        expected = np.average(values, weights=weights[counted])
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
+    assert metric.get_config()["ignore_class"] == 255

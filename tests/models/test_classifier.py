@@ -281,6 +281,8 @@ def test_the_loss_is_a_kernel_compiled_by_xla_on_every_replica(problem, two_repl
         [keras.losses.mean_squared_error],
         {"head": "mse"},
         ks.losses.LargeMarginCrossentropy(),
+        ks.losses.LSoftmaxLoss(),
+        [ks.losses.GaussianMixtureLoss()],
     ],
 )
 def test_a_loss_of_logits_is_refused_on_evidence(problem, loss):

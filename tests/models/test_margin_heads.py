@@ -52,7 +52,7 @@ def make_model(make, optimizer="adam", **compile_arguments):
 def is_at_step(model, steps):
     """Of the heads here LSoftmax alone counts its steps."""
     head = model.layers[-1]
-    return not isinstance(head, ks.layers.LSoftmax) or int(head.training_step) == steps
+    return not isinstance(head, ks.layers.LSoftmax) or int(head.training_step.numpy()) == steps
 
 
 @METHODS
