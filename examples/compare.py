@@ -84,7 +84,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", choices=data.DATASETS, default="digits")
-    parser.add_argument("--data-dir", help="TFDS's folder, for mnist and fashion_mnist")
+    parser.add_argument("--data-dir", help="TFDS's folder, for all but digits")
     parser.add_argument("--train-size", type=int, help="training images; all of them by default")
     parser.add_argument("--seeds", type=int, default=5, help="the number of seeds")
     parser.add_argument("--epochs", type=int, default=60, help="training epochs of each run")

@@ -48,7 +48,7 @@ def main() -> None:
         return {"test_error": methods.test_error(model, images), "convergence": curve.points}
 
     results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
-    title = f"MNIST, {args.train_size:,} training images, {args.epochs} epochs"
+    title = f"MNIST, {args.train_size:,} training images, {report.counted(args.epochs, 'epoch')}"
     report.write(results, settings, title, runs.folder)
     if {"softmax", "dropmax"} <= set(args.methods):
         draw(runs, results, images)

@@ -197,17 +197,21 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", choices=data.DATASETS, default="fashion_mnist")
+    parser.add_argument(
+        "--dataset", choices=data.DATASETS, default="fashion_mnist", help="fashion_mnist by default"
+    )
     parser.add_argument("--data-dir", help="TFDS's folder")
     parser.add_argument("--train-size", type=int, help="training images; all of them by default")
-    parser.add_argument("--experiment", choices=EXPERIMENTS, default="noise")
+    parser.add_argument(
+        "--experiment", choices=EXPERIMENTS, default="noise", help="what varies; noise by default"
+    )
     parser.add_argument(
         "--shares",
         type=float,
         nargs="+",
-        help="of wrong labels or of training images; the paper's by default",
+        help="fractions of wrong labels or of training images, as 0.3; the paper's by default",
     )
-    parser.add_argument("--network", choices=RECIPES, default="small")
+    parser.add_argument("--network", choices=RECIPES, default="small", help="small by default")
     parser.add_argument("--epochs", type=int, help="training epochs; the network's own by default")
     parser.add_argument("--seeds", type=int, default=5, help="the number of seeds")
     parser.add_argument(
@@ -215,9 +219,9 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         choices=OBJECTIVES,
         metavar="METHOD",
-        help=f"some of {', '.join(OBJECTIVES)}; the experiment's by default",
+        help=f"some of {', '.join(OBJECTIVES)} (divergence_weight); the experiment's by default",
     )
-    parser.add_argument("--out", help="folder of the results")
+    parser.add_argument("--out", help="folder of the results; finished runs in it are kept")
     args = parser.parse_args()
     experiment = EXPERIMENTS[args.experiment]
     args.shares = args.shares or list(experiment.shares)
