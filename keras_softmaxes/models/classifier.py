@@ -66,8 +66,8 @@ class Classifier(keras.Model):
         **kwargs: likewise.
 
     Raises:
-        ValueError: a head's dict beside other outputs; in training, a loss of Keras's own on
-            evidence, which it would broadcast.
+        ValueError: a head's dict beside other outputs; in training, a loss of plain logits
+            or of another head, which would misread the evidence.
 
     Example:
         >>> import keras_softmaxes as ks

@@ -16,6 +16,7 @@ LABELS = np.array([0, 2, 1])
 UNREADABLE = {
     "too large": (np.array([0, 3, 1]), "classes from 0 to 2"),
     "negative": (np.array([0, -1, 1]), "classes from 0 to 2"),
+    "smoothed": (np.array([[1, 0, 0], [0.25, 0.5, 0.25], [0, 1, 0]], "float32"), "one-hot rows"),
     "two targets": (np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]], "float32"), "one-hot rows"),
 }
 
