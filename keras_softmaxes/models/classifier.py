@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_softmaxes.layers.head import is_evidence
 from keras_softmaxes.losses.base import ClassLoss, EvidenceLoss
 from keras_softmaxes.losses.likelihood import NegativeLogLikelihood
 from keras_softmaxes.models.heads import evidence_heads
@@ -105,7 +106,7 @@ class Classifier(keras.Model):
         training: bool = True,
     ) -> Tensor:
         """Return the loss of the evidence in training, of the probabilities in evaluation."""
-        if not _is_evidence(y_pred):
+        if not is_evidence(y_pred):
             return super().compute_loss(x, y, y_pred, sample_weight, training=training)
         if training:
             _check_loss(self, self.loss)
@@ -147,20 +148,16 @@ class Classifier(keras.Model):
             self._serves_probabilities = False
 
 
-def _is_evidence(outputs: Any) -> bool:
-    return isinstance(outputs, dict) and set(outputs) == {"probabilities", "evidence"}
-
-
 def _check_outputs(outputs: Any) -> None:
     """Refuse evidence that no loss would reach, because it is not the only output."""
     paths = [path for path, _ in keras.tree.flatten_with_path(outputs)]
-    if not _is_evidence(outputs) and any(path[-1:] == ("evidence",) for path in paths):
+    if not is_evidence(outputs) and any(path[-1:] == ("evidence",) for path in paths):
         names = ["/".join(map(str, path)) for path in paths]
         raise invalid("outputs", "the dict of an evidence head as the only output", names)
 
 
 def _probabilities(outputs: Any) -> Any:
-    return outputs["probabilities"] if _is_evidence(outputs) else outputs
+    return outputs["probabilities"] if is_evidence(outputs) else outputs
 
 
 def _check_loss(model: keras.Model, loss: Any) -> None:

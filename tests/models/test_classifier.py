@@ -454,10 +454,68 @@ def test_bad_labels_are_nan_where_nothing_can_be_raised(problem):
     assert np.isnan(model.fit(x, smoothed, verbose=0).history["loss"][0])
 
 
-def test_a_plain_model_refuses_a_dropmax_head(problem):
+def plain_functional():
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, ks.layers.DropMax(CLASSES)(inputs))
+
+
+def plain_sequential():
+    return keras.Sequential([keras.Input((8,)), ks.layers.DropMax(CLASSES)])
+
+
+def plain_around_a_classifier():
+    inputs = keras.Input((8,))
+    return keras.Model(
+        inputs, ks.models.Classifier(inputs, ks.layers.DropMax(CLASSES)(inputs))(inputs)
+    )
+
+
+@pytest.mark.parametrize("make", [plain_functional, plain_sequential, plain_around_a_classifier])
+@pytest.mark.parametrize("loss", [ks.losses.DropMaxLoss(), "sparse_categorical_crossentropy"])
+def test_a_plain_model_with_a_single_loss_refuses_evidence(problem, make, loss):
+    x, y = problem
+    model = make()
+    model.compile("adam", loss=loss)
+    for use in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=r"`model`.*Expected .*Classifier.*Received: model="):
+            use(x, y, verbose=0)
+
+
+def test_a_plain_model_may_use_the_parts_of_the_evidence(problem):
+    """Each of these reads the dict rightly, with no `Classifier`."""
     x, y = problem
     inputs = keras.Input((8,))
-    model = keras.Model(inputs, ks.layers.DropMax(CLASSES)(inputs))
+    outputs = ks.layers.DropMax(CLASSES)(inputs)
+
+    class RoutesItself(keras.Model):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return ks.losses.DropMaxLoss()(y, y_pred["evidence"], sample_weight)
+
+    models = {
+        "evidence": keras.Model(inputs, outputs["evidence"]),
+        "a loss each": keras.Model(inputs, outputs),
+        "its own loss": RoutesItself(inputs, outputs),
+    }
+    losses = {"a loss each": {"evidence": ks.losses.DropMaxLoss(), "probabilities": None}}
+    for how, model in models.items():
+        model.compile("adam", loss=losses.get(how, ks.losses.DropMaxLoss()))
+        labels = {"evidence": y, "probabilities": y} if how == "a loss each" else y
+        assert np.isfinite(model.fit(x, labels, verbose=0).history["loss"]).all(), how
+
+
+def test_a_plain_subclass_is_refused_by_keras(problem):
+    """What a subclass returns is known to nobody before the loss, and Keras fails ahead of that."""
+    x, y = problem
+
+    class Plain(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = ks.layers.DropMax(CLASSES)
+
+        def call(self, inputs):
+            return self.head(inputs)
+
+    model = Plain()
     model.compile("adam", loss=ks.losses.DropMaxLoss())
     with pytest.raises(KeyError, match=r"The path: .* in the `loss` argument, can't be found"):
         model.fit(x, y, verbose=0)
