@@ -1,5 +1,6 @@
 """The maths: pure functions of tensors, per example, without state, randomness or reduction."""
 
+from keras_softmaxes.ops.attention import attention_terms as attention_terms
 from keras_softmaxes.ops.dropmax import dropmax_log_mask as dropmax_log_mask
 from keras_softmaxes.ops.dropmax import dropmax_log_probabilities as dropmax_log_probabilities
 from keras_softmaxes.ops.dropmax import dropmax_terms as dropmax_terms
@@ -12,6 +13,8 @@ from keras_softmaxes.ops.margin import large_margin_cross_entropy as large_margi
 from keras_softmaxes.ops.margin import large_margin_divergence as large_margin_divergence
 from keras_softmaxes.ops.margin import margin_bias as margin_bias
 from keras_softmaxes.ops.masked import masked_cross_entropy as masked_cross_entropy
+from keras_softmaxes.ops.sparsemax import sparsemax as sparsemax
+from keras_softmaxes.ops.sparsemax import sparsemax_loss as sparsemax_loss
 from keras_softmaxes.ops.super_symmetric import (
     super_symmetric_projection as super_symmetric_projection,
 )

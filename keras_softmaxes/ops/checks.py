@@ -61,6 +61,14 @@ def check_class_logits(argument: str, logits: Tensor) -> None:
         raise invalid(argument, expected, f"a tensor of shape {shape}")
 
 
+def check_features(features: Tensor, size: int | None, owner: str) -> None:
+    """Raise ValueError unless `features` has the shape (batch, size), as its owner demands."""
+    shape = static_shape("features", features)
+    if len(shape) != 2 or shape[1] != size:
+        expected = f"shape (batch, {size}), with as many features as `{owner}` has"
+        raise invalid("features", expected, f"a tensor of shape {shape}")
+
+
 def check_same_shape(**tensors: Tensor) -> None:
     """Raise ValueError unless the tensors, named by their arguments, have one static shape."""
     (first, reference), *others = tensors.items()

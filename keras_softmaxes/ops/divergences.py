@@ -26,6 +26,21 @@ def bernoulli_kl(logits: Tensor, other_logits: Tensor) -> Tensor:
     return difference + ops.softplus(other_logits) - ops.softplus(logits)
 
 
+def bernoulli_cross_entropy(target: Tensor, logits: Tensor) -> Tensor:
+    """Cross-entropy of Bernoulli distributions with certain outcomes, elementwise.
+
+    With p = sigm(a): -log p where the target is 1, -log(1 - p) = softplus(a) where it is 0.
+
+    Args:
+        target: 0, 1, or NaN, of any shape.
+        logits: a, of the same shape.
+
+    Returns:
+        The cross-entropy in nats, of the same shape.
+    """
+    return ops.softplus((1 - 2 * target) * logits)
+
+
 def bernoulli_negative_entropy(logits: Tensor) -> Tensor:
     """Negative entropy of Bernoulli distributions, elementwise.
 

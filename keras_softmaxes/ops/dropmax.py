@@ -13,7 +13,11 @@ whose logarithm has no gradient. Everything stays in logits and logarithms.
 from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor, check_logits, check_positive, check_same_shape
-from keras_softmaxes.ops.divergences import bernoulli_kl, bernoulli_negative_entropy
+from keras_softmaxes.ops.divergences import (
+    bernoulli_cross_entropy,
+    bernoulli_kl,
+    bernoulli_negative_entropy,
+)
 from keras_softmaxes.ops.labels import at_target, one_hot
 from keras_softmaxes.ops.masked import masked_cross_entropy
 
@@ -130,8 +134,7 @@ def dropmax_terms(
         posterior = posterior_logits(retain_logits, posterior_shift)
         others = (1 - target) * bernoulli_kl(posterior, retain_logits)
         divergence += ops.sum(others, axis=-1)
-        auxiliary = ops.sum(ops.softplus(posterior_shift), axis=-1)
-        auxiliary -= at_target(target, posterior_shift)
+        auxiliary = ops.sum(bernoulli_cross_entropy(target, posterior_shift), axis=-1)
     return {
         "cross_entropy": masked_cross_entropy(labels, logits, log_mask),
         "kl": divergence,

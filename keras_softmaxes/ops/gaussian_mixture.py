@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_softmaxes.ops.checks import (
     Tensor,
+    check_features,
     check_logits,
     check_not_negative,
     check_same_shape,
@@ -129,7 +130,4 @@ def _check_shapes(features: Tensor, means: Tensor, log_variances: Tensor) -> Non
         expected = "shape (classes, features), at least 2 classes"
         raise invalid("means", expected, f"a tensor of shape {shape}")
     check_same_shape(means=means, log_variances=log_variances)
-    own = static_shape("features", features)
-    if len(own) != 2 or own[1] != shape[1]:
-        expected = f"shape (batch, {shape[1]}), as the means have features"
-        raise invalid("features", expected, f"a tensor of shape {own}")
+    check_features(features, shape[1], "means")

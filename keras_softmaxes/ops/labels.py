@@ -78,6 +78,23 @@ def read_labels(
     )
 
 
+def counted_classes(labels: Tensor, logits: Tensor, ignore_class: int) -> tuple[Tensor, Tensor]:
+    """Return the class of each example, and which examples count because it is not ignored.
+
+    Args:
+        labels: as `class_indices` takes them.
+        logits: (*examples, classes).
+        ignore_class: a class, in range or not.
+
+    Returns:
+        (*examples) int32, 0 for an example that is ignored, and (*examples) booleans.
+    """
+    *examples, classes = logits.shape
+    indices = class_indices(labels, classes, tuple(examples), ignore_class)
+    counted = indices != ignore_class
+    return ops.where(counted, indices, 0), counted
+
+
 def refuse_unreadable(readable: Tensor, labels: Tensor, classes: int) -> None:
     """Refuse the labels unless all could be read; see `require` for where that is possible."""
     expected = f"integer classes from 0 to {classes - 1}, or one-hot rows, one 1 among zeros"

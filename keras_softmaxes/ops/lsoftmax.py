@@ -11,7 +11,13 @@ from numbers import Integral
 
 from keras import ops
 
-from keras_softmaxes.ops.checks import Tensor, check_logits, check_same_shape, invalid, static_shape
+from keras_softmaxes.ops.checks import (
+    Tensor,
+    check_features,
+    check_logits,
+    check_same_shape,
+    invalid,
+)
 from keras_softmaxes.ops.labels import at_target, one_hot
 from keras_softmaxes.ops.precision import at_least_float32
 
@@ -73,7 +79,8 @@ def lsoftmax_logits(
     check_margin(margin)
     features = at_least_float32(ops.convert_to_tensor(features))
     kernel = at_least_float32(ops.convert_to_tensor(kernel))
-    _check_shapes(features, kernel)
+    check_logits("kernel", kernel)
+    check_features(features, kernel.shape[0], "kernel")
     plain = ops.matmul(features, kernel)
     scale = _norm(features, axis=1) * _norm(kernel, axis=0)
     margined = _scaled_psi(plain, scale, margin)
@@ -112,14 +119,6 @@ def lsoftmax_cross_entropy(labels: Tensor, logits: Tensor, margin_logits: Tensor
     target = one_hot(labels, logits)
     combined = ops.where(target == 1, margin_logits, logits)
     return ops.logsumexp(combined, axis=-1) - at_target(target, combined)
-
-
-def _check_shapes(features: Tensor, kernel: Tensor) -> None:
-    check_logits("kernel", kernel)
-    shape = static_shape("features", features)
-    if len(shape) != 2 or shape[1] != kernel.shape[0]:
-        expected = f"shape (batch, {kernel.shape[0]}), as the kernel has features"
-        raise invalid("features", expected, f"a tensor of shape {shape}")
 
 
 def _scaled_psi(plain: Tensor, scale: Tensor, margin: int) -> Tensor:

@@ -60,3 +60,26 @@ def masked_cross_entropy(labels: Tensor, logits: Tensor, log_mask: Tensor) -> Te
     target = one_hot(labels, logits)
     masked = masked_logits(logits, ops.where(target == 1, 0, log_mask))
     return ops.logsumexp(masked, axis=-1) - at_target(target, masked)
+
+
+def completed_log_mask(labels: Tensor, log_mask: Tensor, with_reserve: Tensor) -> Tensor:
+    """Log-mask of a fixed number n of classes, the target among them.
+
+    n - 1 classes and one more in reserve are drawn without knowing the target. Where the target is
+    not among the n - 1, it is the n-th; where it is, the one in reserve is. Either way the others
+    are n - 1 classes drawn uniformly without replacement.
+
+    Args:
+        labels: (batch,) or (batch, 1) integers, or (batch, classes) one-hot.
+        log_mask: of the n - 1 classes, 0 or minus infinity, (batch, classes).
+        with_reserve: of the n classes, (batch, classes).
+
+    Returns:
+        (batch, classes). The target's own entry may be either, and is not to be read.
+
+    Raises:
+        ValueError: labels out of range or neither form; shapes that differ.
+    """
+    check_same_shape(log_mask=log_mask, with_reserve=with_reserve)
+    is_drawn = at_target(one_hot(labels, log_mask), log_mask) == 0
+    return ops.where(ops.expand_dims(is_drawn, axis=-1), with_reserve, log_mask)
