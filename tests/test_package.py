@@ -10,6 +10,7 @@ import pytest
 import keras_softmaxes as ks
 
 FUNCTIONS = [
+    "ops.attention_terms",
     "ops.dropmax_log_mask",
     "ops.dropmax_terms",
     "ops.dropmax_log_probabilities",
@@ -22,19 +23,27 @@ FUNCTIONS = [
     "ops.lsoftmax_logits",
     "ops.margin_bias",
     "ops.mean_multiclass_hinge",
+    "ops.sparsemax",
+    "ops.sparsemax_loss",
     "ops.super_symmetric_projection",
     "models.monte_carlo",
 ]
 CLASSES = [
     "constraints.SuperSymmetric",
+    "layers.ClassAttention",
+    "layers.ClassDropout",
+    "layers.ClassSampling",
     "layers.DropMax",
     "layers.GaussianMixture",
     "layers.LSoftmax",
+    "losses.AttentionCrossentropy",
     "losses.DropMaxLoss",
     "losses.GaussianMixtureLoss",
     "losses.LSoftmaxLoss",
     "losses.LargeMarginCrossentropy",
+    "losses.MaskedCrossentropy",
     "losses.MeanMulticlassHinge",
+    "losses.SparsemaxLoss",
     "metrics.MarginBias",
     "models.Classifier",
 ]

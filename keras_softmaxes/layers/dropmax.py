@@ -85,24 +85,27 @@ class DropMax(StochasticHead):
         bias_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(units, seed=seed, **kwargs)
+        super().__init__(
+            units,
+            seed,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            **kwargs,
+        )
         check_positive("temperature", temperature)
         if posterior not in ("label", "prior"):
             raise invalid("posterior", "'label' or 'prior'", repr(posterior))
         self.temperature = temperature
         self.posterior = posterior
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.logits = self._branch(
-            "logits", kernel_regularizer=kernel_regularizer, bias_regularizer=bias_regularizer
-        )
-        self.retain = self._branch("retain")
-        self.shift = self._branch("shift") if posterior == "label" else None
+        self.retain = self.branch("retain")
+        self.shift = self.branch("shift") if posterior == "label" else None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Create the two or three branches."""
+        """Create the variables of the two or three branches."""
         super().build(input_shape)
-        for branch in filter(None, (self.logits, self.retain, self.shift)):
+        for branch in filter(None, (self.retain, self.shift)):
             branch.build(input_shape)
 
     def call(self, features: Tensor, training: bool = False) -> dict[str, Tensor]:
@@ -166,24 +169,4 @@ class DropMax(StochasticHead):
             **super().get_config(),
             "temperature": self.temperature,
             "posterior": self.posterior,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.logits.kernel_regularizer),
-            "bias_regularizer": keras.regularizers.serialize(self.logits.bias_regularizer),
         }
-
-    def _branch(self, name: str, **regularizers: Any) -> keras.layers.Dense:
-        return keras.layers.Dense(
-            self.units,
-            kernel_initializer=_clone(self.kernel_initializer),
-            bias_initializer=_clone(self.bias_initializer),
-            dtype=self.dtype_policy,
-            name=name,
-            **regularizers,
-        )
-
-
-def _clone(initializer: Any) -> Any:
-    """Return an initialiser of its own: one instance gives the same values at every call."""
-    is_keras = isinstance(initializer, keras.initializers.Initializer)
-    return initializer.clone() if is_keras else initializer

@@ -26,8 +26,8 @@ class EvidenceHead(keras.layers.Layer):
         **kwargs: the arguments of every Keras layer.
 
     Raises:
-        ValueError: when it is called within a plain functional `keras.Model` that returns the dict
-            and was compiled with a single loss, which would misread it.
+        ValueError: when it is called within a plain `keras.Model` that returns the dict and was
+            compiled with a single loss, which would misread it.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -51,13 +51,73 @@ class EvidenceHead(keras.layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-class StochasticHead(EvidenceHead):
+class LinearHead(EvidenceHead):
+    """Base of the evidence heads whose logits are those of a `Dense` layer.
+
+    Further branches, for further rows of evidence, are `Dense` layers of the same size. They have
+    no regularisers, which act on the logits alone.
+
+    Args:
+        units: the number of classes, at least 2.
+        kernel_initializer: initialiser of the kernels. Each branch draws its own, unless it is an
+            initialiser with a seed: then all start alike.
+        bias_initializer: initialiser of the biases, likewise.
+        kernel_regularizer: regulariser of the logits' kernel.
+        bias_regularizer: regulariser of the logits' bias.
+        **kwargs: the arguments of every Keras layer.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, **kwargs)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.logits = self.branch(
+            "logits", kernel_regularizer=kernel_regularizer, bias_regularizer=bias_regularizer
+        )
+
+    def branch(self, name: str, **regularizers: Any) -> keras.layers.Dense:
+        """Return a layer of the head's size, type and initialisers."""
+        return keras.layers.Dense(
+            self.units,
+            kernel_initializer=_clone(self.kernel_initializer),
+            bias_initializer=_clone(self.bias_initializer),
+            dtype=self.dtype_policy,
+            name=name,
+            **regularizers,
+        )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the variables of the logits."""
+        super().build(input_shape)
+        self.logits.build(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.logits.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.logits.bias_regularizer),
+        }
+
+
+class StochasticHead(LinearHead):
     """Base of the evidence heads that draw random numbers.
 
     Args:
         units: the number of classes, at least 2.
         seed: integer that fixes the head's draws; None takes it from `keras.utils.set_random_seed`.
-        **kwargs: the arguments of every Keras layer.
+        **kwargs: the arguments of every head with logits.
     """
 
     def __init__(self, units: int, seed: int | None = None, **kwargs: Any) -> None:
@@ -84,6 +144,12 @@ class StochasticHead(EvidenceHead):
         return {**super().get_config(), "seed": self.seed}
 
 
+def _clone(initializer: Any) -> Any:
+    """Return an initialiser of its own: one instance gives the same values at every call."""
+    is_keras = isinstance(initializer, keras.initializers.Initializer)
+    return initializer.clone() if is_keras else initializer
+
+
 def is_evidence(outputs: Any) -> bool:
     """Tell whether `outputs` are the dict of an evidence head."""
     return isinstance(outputs, dict) and set(outputs) == {"probabilities", "evidence"}
@@ -102,7 +168,7 @@ def _check_model(head: EvidenceHead, model: Any) -> None:
     )
     loss = getattr(model, "loss", None)
     single = loss is not None and not keras.tree.is_nested(loss)
-    if plain and single and _returns_evidence(model, head):
+    if plain and single and _would_misread(model, head, loss):
         expected = (
             "`keras_softmaxes.models.Classifier(inputs, outputs)`, which takes the dict of "
             f"`{type(head).__name__}` apart, in the place of `keras.Model(inputs, outputs)`"
@@ -110,7 +176,13 @@ def _check_model(head: EvidenceHead, model: Any) -> None:
         raise invalid("model", expected, f"{model} compiled with the single loss {loss}")
 
 
-def _returns_evidence(model: Any, head: EvidenceHead) -> bool:
-    """Tell whether a functional model or a `Sequential` does; of others nobody knows beforehand."""
+def _would_misread(model: Any, head: EvidenceHead, loss: Any) -> bool:
+    """Tell whether the single loss of a plain model would meet the head's dict.
+
+    What a model with a `call` of its own returns is not known beforehand: there the loss decides.
+    """
     last = model.layers[-1] if isinstance(model, keras.Sequential) else model
-    return last is head or is_evidence(getattr(last, "output", None))
+    outputs = getattr(last, "output", None)
+    if outputs is None:
+        return bool(getattr(loss, "heads", ()))
+    return last is head or is_evidence(outputs)

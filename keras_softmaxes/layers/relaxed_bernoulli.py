@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_softmaxes.layers.uniform import replica_seed
 from keras_softmaxes.ops.checks import Tensor
 from keras_softmaxes.ops.dropmax import dropmax_log_mask
 
@@ -27,7 +28,7 @@ def draw_log_mask(
         log z, (batch, classes).
     """
     if keras.backend.backend() == "tensorflow":
-        return _draw_by_tfp(logits, temperature, generator.next())
+        return _draw_by_tfp(logits, temperature, replica_seed(generator))
     shape, dtype = ops.shape(logits), keras.backend.standardize_dtype(logits.dtype)
     uniform = keras.random.uniform(shape, np.finfo(dtype).tiny, 1.0, dtype=dtype, seed=generator)
     return dropmax_log_mask(logits, uniform, temperature)
@@ -37,10 +38,6 @@ def _draw_by_tfp(logits: Tensor, temperature: float, seed: Tensor) -> Tensor:
     import tensorflow as tf
     import tensorflow_probability as tfp
 
-    replica = tf.distribute.get_replica_context()
-    replica_id = replica.replica_id_in_sync_group if replica else 0
-    seed = tf.cast(seed, tf.int32)  # the type that TFP takes for stateless seeds
-    seed = tf.random.experimental.stateless_fold_in(seed, replica_id)
     # `RelaxedBernoulli` is the sigmoid of this variable: its documentation says so, and a test
     # shows the draws to be equal. The logarithm of the sample would lose the tails to NaN.
     logistic = tfp.distributions.Logistic(logits / temperature, 1 / temperature)

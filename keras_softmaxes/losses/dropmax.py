@@ -54,7 +54,7 @@ class DropMaxLoss(EvidenceLoss):
         (https://arxiv.org/abs/1712.07834).
     """
 
-    head = "DropMax"
+    heads = ("DropMax",)
     rows = (3, 4)
 
     def __init__(

@@ -60,7 +60,7 @@ class GaussianMixtureLoss(EvidenceLoss):
         CVPR 2018, section 3 (https://arxiv.org/abs/1803.02988).
     """
 
-    head = "GaussianMixture"
+    heads = ("GaussianMixture",)
     rows = (2,)
 
     def __init__(

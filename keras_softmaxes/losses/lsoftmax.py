@@ -51,7 +51,7 @@ class LSoftmaxLoss(EvidenceLoss):
         (https://arxiv.org/abs/1612.02295).
     """
 
-    head = "LSoftmax"
+    heads = ("LSoftmax",)
     rows = (2,)
 
     def __init__(

@@ -3,8 +3,9 @@
 from typing import Any
 
 import keras
+from keras import ops
 
-from keras_softmaxes.losses.base import ClassLoss
+from keras_softmaxes.losses.base import ClassLoss, Reduction, aligned
 from keras_softmaxes.ops.checks import (
     Tensor,
     check_class_logits,
@@ -12,7 +13,7 @@ from keras_softmaxes.ops.checks import (
     check_not_negative,
     invalid,
 )
-from keras_softmaxes.ops.labels import UNREADABLE
+from keras_softmaxes.ops.labels import UNREADABLE, counted_classes
 from keras_softmaxes.ops.margin import (
     Divergence,
     check_divergence,
@@ -89,7 +90,7 @@ class LargeMarginCrossentropy(ClassLoss):
         if ignore_class is not None:
             check_integer("ignore_class", ignore_class, least=UNREADABLE + 1)
             ignore_class = int(ignore_class)
-        super().__init__(reduction=reduction, name=name, dtype=dtype, ignore_class=ignore_class)
+        super().__init__(reduction=reduction, name=name, dtype=dtype)
         check_not_negative("weight", weight)
         check_divergence(divergence)
         check_not_negative("bias", bias)
@@ -100,18 +101,30 @@ class LargeMarginCrossentropy(ClassLoss):
         self.divergence = divergence
         self.bias = float(bias)
         self.label_smoothing = float(label_smoothing)
+        self.ignore_class = ignore_class
+
+    def __call__(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> Tensor:
+        """Return the weighted and reduced loss of the examples that are not ignored."""
+        if self.ignore_class is None:
+            return super().__call__(y_true, y_pred, sample_weight)
+        logits = ops.convert_to_tensor(y_pred, dtype=self._reduction.dtype)
+        self.check_predictions(logits)
+        labels, counted = counted_classes(y_true, logits, self.ignore_class)
+        # What is ignored may hold NaN, of which no zero weight would rid the gradient.
+        logits = ops.where(ops.expand_dims(counted, axis=-1), logits, 0)
+        losses = ops.where(counted, self.call(labels, logits), 0)
+        weights = self._weights(ops.cast(counted, losses.dtype), y_pred)
+        if sample_weight is not None:
+            weights *= aligned(sample_weight, losses)
+        return self._reduction(losses, y_pred, weights)
 
     def check_predictions(self, y_pred: Tensor) -> None:
         """Raise ValueError unless `y_pred` has the shape (..., C)."""
         check_class_logits("y_pred", y_pred)
 
-    def examples(self, y_pred: Tensor) -> tuple[int | None, ...]:
-        """Return the static shape of the examples, all axes but the classes'."""
-        return tuple(y_pred.shape[:-1])
-
     def read(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Leave the labels to the op, whose kernel reads them at no cost, but for ignored ones."""
-        return y_true if self.ignore_class is None else super().read(y_true, y_pred)
+        """Leave the labels to the op, whose kernel reads them at no cost."""
+        return y_true
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each example, (...)."""
@@ -129,3 +142,14 @@ class LargeMarginCrossentropy(ClassLoss):
             "label_smoothing": self.label_smoothing,
             "ignore_class": self.ignore_class,
         }
+
+    def _weights(self, counted: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the weights under which Keras treats ignored examples as it does masked ones.
+
+        Keras takes the mean of a loss over the examples that are not masked.
+        """
+        if self.reduction not in ("sum_over_batch_size", "mean"):
+            return counted
+        masking = Reduction(name="mask", reduction=None, dtype=counted.dtype)
+        unmasked = masking(ops.ones_like(counted), y_pred)
+        return counted * ops.divide_no_nan(ops.sum(unmasked), ops.sum(unmasked * counted))

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor
-from keras_softmaxes.ops.labels import class_indices
+from keras_softmaxes.ops.labels import counted_classes
 from keras_softmaxes.ops.margin import margin_bias
 
 
@@ -54,10 +54,7 @@ class MarginBias(keras.metrics.MeanMetricWrapper):
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Add the examples of a batch."""
         if self.ignore_class is not None:
-            *examples, classes = y_pred.shape
-            y_true = class_indices(y_true, classes, tuple(examples), self.ignore_class)
-            counted = y_true != self.ignore_class
-            y_true = ops.where(counted, y_true, 0)
+            y_true, counted = counted_classes(y_true, y_pred, self.ignore_class)
             weights = ops.cast(counted, self.dtype)
             sample_weight = weights if sample_weight is None else weights * sample_weight
         super().update_state(y_true, y_pred, sample_weight)

@@ -167,13 +167,13 @@ def _check_loss(model: keras.Model, loss: Any) -> None:
         is_others = isinstance(each, ClassLoss) and not _belongs(each, model)
         if is_keras or is_others:
             names = {type(head).__name__ for head in evidence_heads(model)}
-            ours = [c.__name__ for c in EvidenceLoss.__subclasses__() if c.head in names]
+            ours = [c.__name__ for c in EvidenceLoss.__subclasses__() if names & set(c.heads)]
             expected = f"the loss that belongs to the head, {', '.join(ours) or 'as DropMaxLoss'}"
             raise invalid("loss", expected, repr(loss))
 
 
 def _belongs(loss: ClassLoss, model: keras.Model) -> bool:
-    heads = [type(head).__mro__ for head in evidence_heads(model)]
-    return isinstance(loss, EvidenceLoss) and all(
-        loss.head in (parent.__name__ for parent in parents) for parents in heads
-    )
+    if not isinstance(loss, EvidenceLoss):
+        return False
+    heads = [{parent.__name__ for parent in type(head).__mro__} for head in evidence_heads(model)]
+    return all(names & set(loss.heads) for names in heads)

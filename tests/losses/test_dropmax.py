@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -71,20 +70,6 @@ def test_the_loss_of_many_classes_is_finite_at_extremes(mode, dtype, extreme):
     value, (gradient,) = value_and_gradients(lambda e: loss(labels, e), [evidence], mode, dtype)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
-
-
-def test_config_round_trip():
-    loss = ks.losses.DropMaxLoss(0.1, reduction="sum", name="head_loss", dtype="bfloat16")
-    again = keras.losses.deserialize(keras.losses.serialize(loss))
-    assert type(again) is ks.losses.DropMaxLoss
-    assert again.get_config() == loss.get_config()
-    assert ks.losses.DropMaxLoss().get_config()["dtype"] is None
-    assert (again.entropy_weight, again.reduction, again.name, again.dtype) == (
-        0.1,
-        "sum",
-        "head_loss",
-        "bfloat16",
-    )
 
 
 def test_a_plain_tensor_is_refused():

@@ -1,0 +1,21 @@
+import pytest
+from keras import ops
+from problems import make_problem
+
+import keras_softmaxes as ks
+import keras_softmaxes.layers.dropmax as dropmax_layer
+
+
+@pytest.fixture
+def problem():
+    return make_problem()
+
+
+@pytest.fixture
+def fixed_masks(monkeypatch):
+    """DropMax draws its masks without randomness."""
+
+    def draw(logits, temperature, generator):
+        return ks.ops.dropmax_log_mask(logits, ops.full_like(logits, 0.3), temperature)
+
+    monkeypatch.setattr(dropmax_layer, "draw_log_mask", draw)
