@@ -29,45 +29,51 @@ BATCH_SIZE = 100
 
 
 class Problem(NamedTuple):
-    """What the methods are measured on."""
+    """What the methods are measured on, and the training steps in a turn."""
 
     network: Callable[..., Any]
     shape: tuple[int, ...]
     classes: int
     methods: list[str]
+    steps: int = 10
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=10, help="training steps in a turn")
     args = parser.parse_args()
     names = list(methods.METHODS)
     # A super-symmetric classifier needs classes - 1 features.
     others = [name for name in names if name != "super_symmetric"]
     cases = {
         "LeNet, 28 x 28, 10 classes": Problem(networks.lenet, (28, 28, 1), 10, names),
-        "features alone, 512 to 1,000 classes": Problem(lambda x: x, (512,), 1000, others),
+        "features alone, 512 to 1,000 classes": Problem(_no_network, (512,), 1000, others),
+        "features alone, 64 to 32,768 classes": Problem(_no_network, (64,), 32_768, others, 1),
     }
     baseline = methods.METHODS[methods.BASELINE].title
     results = {
-        case: turns.measure(steppers(problem, args.steps), baseline, args.turns, case)
+        case: turns.measure(steppers(problem), baseline, args.turns, case)
         for case, problem in cases.items()
     }
     turns.show(results, "step", baseline)
     write_json(HERE / "results" / "training_step.json", turns.report(vars(args), results))
 
 
-def steppers(problem: Problem, steps: int) -> dict[str, Callable[[], float]]:
-    return {methods.METHODS[name].title: stepper(name, problem, steps) for name in problem.methods}
+def _no_network(features: keras.KerasTensor) -> keras.KerasTensor:
+    return features
 
 
-def stepper(method: str, problem: Problem, steps: int) -> Callable[[], float]:
+def steppers(problem: Problem) -> dict[str, Callable[[], float]]:
+    chosen = [methods.METHODS[name] for name in problem.methods]
+    return {method.title: stepper(method, problem) for method in chosen}
+
+
+def stepper(method: methods.Method, problem: Problem) -> Callable[[], float]:
     """Return a function that trains some steps, as `fit` does, and returns the seconds of one."""
-    network, shape, classes, _ = problem
+    network, shape, classes, _, steps = problem
     keras.utils.set_random_seed(0)
     model = methods.build(method, network, shape, classes)
-    model.compile("adam", loss=methods.METHODS[method].loss())
+    model.compile("adam", loss=method.loss())
     train = model.make_train_function() or model.train_function
     batches = endless_batches(shape, classes)
 

@@ -61,7 +61,7 @@ def main() -> None:
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
         with strategy.scope():
-            model = compiled_model(method, images, args.epochs)
+            model = compiled_model(methods.METHODS[method], images, args.epochs)
         model.fit(
             images.x_train,
             images.y_train,
@@ -78,7 +78,8 @@ def main() -> None:
     title += report.counted(args.epochs, "epoch")
     means = report.write(results, settings, title, runs.folder)
     best = min(means, key=means.get)
-    serve(keras.saving.load_model(runs.model_path(best, 0)), best, images, runs.folder)
+    model = keras.saving.load_model(runs.model_path(best, 0))
+    serve(methods.serving(model, methods.METHODS[best].activation), best, images, runs.folder)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -117,18 +118,18 @@ def replicated(replicas: int) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(replicas)])
 
 
-def compiled_model(method: str, images: data.Images, epochs: int) -> keras.Model:
+def compiled_model(method: methods.Method, images: data.Images, epochs: int) -> keras.Model:
     shape = images.x_train.shape[1:]
     model = methods.build(method, networks.small_convnet, shape, images.classes)
     steps = math.ceil(len(images.y_train) / BATCH_SIZE) * epochs
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
-    model.compile(keras.optimizers.Adam(schedule), loss=methods.METHODS[method].loss())
+    model.compile(keras.optimizers.Adam(schedule), loss=method.loss())
     return model
 
 
 def serve(model: keras.Model, method: str, images: data.Images, folder: Path) -> None:
     """Export the model, run it where the package cannot be imported, and compare."""
-    model, sample = methods.serving(model), images.x_test[:SERVED_IMAGES]
+    sample = images.x_test[:SERVED_IMAGES]
     model.export(folder / "served", verbose=False)
     np.save(folder / "images.npy", sample)
     server = [sys.executable, "-c", SERVE, str(folder)]

@@ -51,12 +51,16 @@ def balanced(images: Images, size: int) -> Images:
             f"The training size must be a multiple of {images.classes}, at most {available}, "
             f"or {everything}, all of them. Received: {size}"
         )
-    count = size // images.classes
-    rank = np.zeros(len(images.y_train), dtype=int)
-    for label in range(images.classes):
-        rank[images.y_train == label] = np.arange((images.y_train == label).sum())
-    kept = rank < count
+    kept = position_in_class(images.y_train) < size // images.classes
     return Images(images.x_train[kept], images.y_train[kept], images.x_test, images.y_test)
+
+
+def position_in_class(labels: np.ndarray) -> np.ndarray:
+    """Return how many labels of the same class come before each one."""
+    position = np.zeros(len(labels), dtype=int)
+    for label in np.unique(labels):
+        position[labels == label] = np.arange((labels == label).sum())
+    return position
 
 
 def mislabelled(images: Images, share: float, seed: int) -> Images:

@@ -34,7 +34,7 @@ def main() -> None:
     runs = Runs(args.out or f"results/dropmax_mnist/{args.train_size}", settings)
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
-        model = compiled_model(method, args.train_size, args.epochs)
+        model = compiled_model(methods.METHODS[method], args.train_size, args.epochs)
         curve = Convergence(images)
         model.fit(
             images.x_train,
@@ -70,7 +70,7 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def compiled_model(method: str, train_size: int, epochs: int) -> keras.Model:
+def compiled_model(method: methods.Method, train_size: int, epochs: int) -> keras.Model:
     model = methods.build(
         method,
         lambda inputs: networks.lenet(inputs, WEIGHT_DECAY),
@@ -81,7 +81,7 @@ def compiled_model(method: str, train_size: int, epochs: int) -> keras.Model:
     third = train_size // BATCH_SIZE * epochs // 3
     rate = keras.optimizers.schedules.PiecewiseConstantDecay([third, 2 * third], [1e-3, 1e-4, 1e-5])
     # 1e-8 is Adam's epsilon in the TensorFlow that the authors used.
-    model.compile(keras.optimizers.Adam(rate, epsilon=1e-8), loss=methods.METHODS[method].loss())
+    model.compile(keras.optimizers.Adam(rate, epsilon=1e-8), loss=method.loss())
     return model
 
 
@@ -116,6 +116,7 @@ def draw(runs: Runs, results: dict[str, list[dict[str, Any]]], images: data.Imag
     base = methods.serving(softmax).predict(images.x_test, batch_size=1000, verbose=0)
     dropmax_plots.convergence(results, runs.folder / "convergence.png")
     dropmax_plots.retain_probabilities(dropmax, base, images, runs.folder / "retain.png")
+    dropmax_plots.retain_by_class(dropmax, base, images, runs.folder / "retain_by_class.png")
     dropmax_plots.predictive_distributions(dropmax, base, images, runs.folder / "predictive.png")
     print(f"plots in {runs.folder}")
 

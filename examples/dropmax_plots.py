@@ -79,6 +79,32 @@ def retain_probabilities(
     _save(figure, path)
 
 
+def retain_by_class(
+    dropmax: keras.Model, base: np.ndarray, images: data.Images, path: Path
+) -> None:
+    """Fig. 4 (e): the average retain probability of each class, of the hard images of each class.
+
+    Hard are the test images that the base softmax gets wrong.
+    """
+    hard = base.argmax(axis=1) != images.y_test
+    head, features = _head_and_features(dropmax, images.x_test[hard])
+    retain, targets = np.asarray(head.retain_probabilities(features)), images.y_test[hard]
+    labels, counts = np.unique(targets, return_counts=True)
+    average = np.array([retain[targets == label].mean(axis=0) for label in labels])
+    figure, axes = plt.subplots(figsize=(6.5, 5.5), layout="constrained")
+    shown = axes.imshow(average, vmin=0, vmax=1, cmap="viridis")
+    for row, column in np.ndindex(average.shape):
+        color = "k" if average[row, column] > 0.5 else "w"
+        text = f"{average[row, column]:.2f}"
+        axes.text(column, row, text, color=color, ha="center", va="center", fontsize=7)
+    names = [f"{label} ({count})" for label, count in zip(labels, counts, strict=True)]
+    axes.set_yticks(range(len(labels)), names)
+    axes.set(xticks=range(images.classes), xlabel="class", ylabel="true class (hard test images)")
+    axes.set_title("Average retain probability")
+    figure.colorbar(shown)
+    _save(figure, path)
+
+
 def predictive_distributions(
     dropmax: keras.Model, base: np.ndarray, images: data.Images, path: Path
 ) -> None:

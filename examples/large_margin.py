@@ -249,7 +249,8 @@ def compiled_model(
 ) -> ks.models.Classifier:
     recipe = RECIPES[network]
     shape = images.x_train.shape[1:]
-    model = methods.build(methods.BASELINE, recipe.network, shape, images.classes, **recipe.head)
+    softmax = methods.METHODS[methods.BASELINE]
+    model = methods.build(softmax, recipe.network, shape, images.classes, **recipe.head)
     schedule = recipe.schedule(math.ceil(len(images.y_train) / BATCH_SIZE), epochs)
     model.compile(
         keras.optimizers.SGD(schedule, momentum=0.9),

@@ -5,6 +5,7 @@ A method is a head and the loss that trains it. Adding one to the package is add
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import data
@@ -21,11 +22,13 @@ class Method:
         title: what plots and tables call it.
         head: builds the last layer from the number of classes and the logits' regularisers.
         loss: builds the loss.
+        activation: what turns the logits of a head that returns logits into probabilities.
     """
 
     title: str
     head: Callable[..., keras.Layer]
     loss: Callable[[], keras.Loss]
+    activation: str | Callable[..., Any] = "softmax"
 
 
 def _softmax_loss() -> keras.Loss:
@@ -37,8 +40,22 @@ def _label_smoothing() -> keras.Loss:
     return ks.losses.LargeMarginCrossentropy(weight=0.0, label_smoothing=0.1)
 
 
-def _dropmax_prior(classes: int, **regularizers: Any) -> keras.Layer:
-    return ks.layers.DropMax(classes, posterior="prior", **regularizers)
+def dropmax_prior(entropy_weight: float = 0.1) -> Method:
+    """Return the q = p variant of DropMax, its entropy weight gamma."""
+    head = partial(ks.layers.DropMax, posterior="prior")
+    return Method("DropMax (q = p)", head, partial(ks.losses.DropMaxLoss, entropy_weight))
+
+
+def class_dropout(retain: float = 0.4) -> Method:
+    """Return Random DropMax at a retain probability."""
+    head = partial(ks.layers.ClassDropout, retain=retain)
+    return Method("Random DropMax", head, ks.losses.MaskedCrossentropy)
+
+
+def class_sampling(fraction: float = 0.4) -> Method:
+    """Return the sampled softmax at a fraction of the classes."""
+    head = partial(ks.layers.ClassSampling, fraction=fraction)
+    return Method("Sampled softmax", head, ks.losses.MaskedCrossentropy)
 
 
 def _super_symmetric(classes: int, **regularizers: Any) -> keras.Layer:
@@ -67,10 +84,21 @@ def _gaussian_mixture(
 BASELINE = "softmax"
 METHODS = {
     "softmax": Method("Softmax", keras.layers.Dense, _softmax_loss),
-    "dropmax": Method("DropMax", ks.layers.DropMax, ks.losses.DropMaxLoss),
-    "dropmax_prior": Method(
-        "DropMax (q = p)", _dropmax_prior, lambda: ks.losses.DropMaxLoss(entropy_weight=0.1)
+    "sparsemax": Method(
+        "Sparsemax", keras.layers.Dense, ks.losses.SparsemaxLoss, activation=ks.ops.sparsemax
     ),
+    "class_sampling": class_sampling(),
+    "class_dropout": class_dropout(),
+    "attention": Method(
+        "Deterministic attention", ks.layers.ClassAttention, ks.losses.AttentionCrossentropy
+    ),
+    "deterministic_dropmax": Method(
+        "Deterministic DropMax",
+        ks.layers.ClassAttention,
+        partial(ks.losses.AttentionCrossentropy, supervised=True),
+    ),
+    "dropmax_prior": dropmax_prior(),
+    "dropmax": Method("DropMax", ks.layers.DropMax, ks.losses.DropMaxLoss),
     "label_smoothing": Method("Label smoothing 0.1", keras.layers.Dense, _label_smoothing),
     "large_margin": Method(
         "Large margin 0.3", keras.layers.Dense, ks.losses.LargeMarginCrossentropy
@@ -85,7 +113,7 @@ METHODS = {
 
 
 def build(
-    method: str,
+    method: Method,
     network: Callable[[keras.KerasTensor], keras.KerasTensor],
     shape: tuple[int, ...],
     classes: int,
@@ -93,15 +121,20 @@ def build(
 ) -> ks.models.Classifier:
     """Return the network under the method's head, not compiled."""
     inputs = keras.Input(shape)
-    head = METHODS[method].head(classes, **regularizers)
-    return ks.models.Classifier(inputs, head(network(inputs)))
+    return ks.models.Classifier(inputs, method.head(classes, **regularizers)(network(inputs)))
 
 
-def serving(model: keras.Model) -> keras.Model:
-    """Return a model whose `predict` and `export` give class probabilities."""
+def serving(model: keras.Model, activation: str | Callable[..., Any] = "softmax") -> keras.Model:
+    """Return a model whose `predict` and `export` give class probabilities.
+
+    Args:
+        model: what `build` returned.
+        activation: the method's, which turns logits into probabilities.
+    """
     if isinstance(model.output, dict):
         return model
-    return keras.Model(model.input, keras.layers.Softmax(dtype="float32")(model.output))
+    probabilities = keras.layers.Activation(activation, dtype="float32")
+    return keras.Model(model.input, probabilities(model.output))
 
 
 def test_error(model: keras.Model, images: data.Images) -> float:

@@ -19,7 +19,7 @@ PACKAGES = ("keras-softmaxes", "keras", "tensorflow", "tensorflow-probability", 
 
 
 class Runs:
-    """A folder with one JSON file, and one Keras model, for each run of a method with a seed.
+    """A folder with one JSON file for each run of a method with a seed, and room for its model.
 
     Args:
         folder: where the files are.
@@ -53,13 +53,13 @@ class Runs:
             seeds: the seeds. All methods get one seed before the next begins.
             epochs: the number of epochs of a run, for the progress bar.
             train: trains a method with a seed and some callbacks, saves its model at
-                `self.model_path`, and returns what to remember of the run.
+                `self.model_path` if it is needed again, and returns what to remember of the run.
         """
         missing = [
             (method, seed)
             for seed in seeds
             for method in methods
-            if not self._is_done(method, seed)
+            if not self._result_path(method, seed).exists()
         ]
         with _progress() as progress:
             total = len(seeds) * len(methods)
@@ -86,10 +86,6 @@ class Runs:
     def model_path(self, method: str, seed: int) -> Path:
         """Return where the model of a run is."""
         return self.folder / "runs" / f"{method}-{seed}.keras"
-
-    def _is_done(self, method: str, seed: int) -> bool:
-        paths = self._result_path(method, seed), self.model_path(method, seed)
-        return all(path.exists() for path in paths)
 
     def _result_path(self, method: str, seed: int) -> Path:
         return self.folder / "runs" / f"{method}-{seed}.json"

@@ -114,5 +114,5 @@ def test_the_authors_setting_runs_on_mnist(data_dir, tmp_path):
     )
     methods = json.loads((tmp_path / "results.json").read_text())["methods"]
     assert set(methods) == {"softmax", "dropmax"}
-    for plot in ("results", "convergence", "retain", "predictive"):
+    for plot in ("results", "convergence", "retain", "retain_by_class", "predictive"):
         assert (tmp_path / f"{plot}.png").read_bytes().startswith(b"\x89PNG")

@@ -8,14 +8,18 @@ import pytest
 
 
 def test_lenet_is_the_authors_network():
-    model = methods.build("softmax", networks.lenet, (28, 28, 1), 10)
+    model = methods.build(methods.METHODS["softmax"], networks.lenet, (28, 28, 1), 10)
     assert model.count_params() == 520 + 25_050 + 400_500 + 5_010
 
 
 def test_weight_decay_acts_on_every_variable_but_the_two_branches():
     decay = 0.3
     model = methods.build(
-        "dropmax", lambda x: networks.lenet(x, decay), (28, 28, 1), 10, **networks.decayed(decay)
+        methods.METHODS["dropmax"],
+        lambda x: networks.lenet(x, decay),
+        (28, 28, 1),
+        10,
+        **networks.decayed(decay),
     )
     decayed = [
         v for v in model.trainable_variables if not {"retain", "shift"} & set(v.path.split("/"))
@@ -27,9 +31,10 @@ def test_weight_decay_acts_on_every_variable_but_the_two_branches():
 
 @pytest.mark.parametrize("method", methods.METHODS)
 def test_every_method_serves_probabilities(method):
-    model = methods.build(method, networks.small_convnet, (8, 8, 1), 10)
+    model = methods.build(methods.METHODS[method], networks.small_convnet, (8, 8, 1), 10)
     x = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype("float32")
-    served = methods.serving(model).predict(x, verbose=0)
+    activation = methods.METHODS[method].activation
+    served = methods.serving(model, activation).predict(x, verbose=0)
     np.testing.assert_allclose(served.sum(axis=1), 1, atol=1e-5)
     outputs = model.predict(x, verbose=0)
     np.testing.assert_array_equal(served.argmax(axis=1), outputs.argmax(axis=1))
@@ -60,7 +65,9 @@ def test_the_thirteen_layers_are_the_papers():
 
 @pytest.mark.tensorflow
 def test_the_thirteen_layers_learn_a_hundred_classes():
-    model = methods.build("softmax", networks.thirteen_layer_convnet, (32, 32, 3), 100)
+    model = methods.build(
+        methods.METHODS["softmax"], networks.thirteen_layer_convnet, (32, 32, 3), 100
+    )
     x = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype("float32")
     y = np.array([0, 99])
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss=methods.METHODS["softmax"].loss())
