@@ -36,6 +36,13 @@ def compiled(model, loss=None, **arguments):
     return model
 
 
+def random_operations(served):
+    """Return the operations of a loaded SavedModel that draw random numbers."""
+    graph = served.signatures["serving_default"].graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    return [node.op for node in nodes if "random" in node.op.lower()]
+
+
 class Subclassed(ks.models.Classifier):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
