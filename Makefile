@@ -8,7 +8,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: demo test check benchmark clean
 
 demo: .venv/examples
-	$(BIN)/python examples/compare.py --seeds 3
+	$(BIN)/python examples/compare.py --seeds 3 --methods softmax label_smoothing large_margin \
+		sparsemax deterministic_dropmax dropmax
 
 test: check
 	$(BIN)/python -m pytest

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-tf.get_logger().setLevel("ERROR")  # each run traces functions anew, of which TensorFlow would warn
+PACKAGES = ["keras-softmaxes", "keras", keras.backend.backend(), "numpy"]
 
-PACKAGES = ("keras-softmaxes", "keras", "tensorflow", "tensorflow-probability", "numpy")
+if keras.backend.backend() == "tensorflow":
+    PACKAGES.append("tensorflow-probability")
+    # Each run traces functions anew, of which TensorFlow would warn.
+    logging.getLogger("tensorflow").setLevel("ERROR")
 
 
 class Runs:

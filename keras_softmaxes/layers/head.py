@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-from keras.src.backend.common import global_state
 
 from keras_softmaxes.ops.checks import Tensor, check_integer, invalid
 
@@ -35,11 +34,6 @@ class EvidenceHead(keras.layers.Layer):
         check_integer("units", units, least=2)
         self.units: int = int(units)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the dict, unless the model around cannot train with it."""
-        _check_model(self, _outermost())
-        return super().__call__(*args, **kwargs)
-
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check the shape of the features."""
         if len(input_shape) != 2 or input_shape[-1] is None:
@@ -49,6 +43,16 @@ class EvidenceHead(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**super().get_config(), "units": self.units}
+
+    def _get_call_context(self) -> Any:
+        """Tell Keras where a call began, once that is known not to be a model that misreads it.
+
+        Keras asks for this in each call of a layer, and has no public way to know it. Should it no
+        longer ask, such a model fails later, in words of Keras's that do not tell what to do.
+        """
+        context = super()._get_call_context()
+        _check_model(self, context.entry_layer)
+        return context
 
 
 class LinearHead(EvidenceHead):
@@ -155,13 +159,8 @@ def is_evidence(outputs: Any) -> bool:
     return isinstance(outputs, dict) and set(outputs) == {"probabilities", "evidence"}
 
 
-def _outermost() -> Any:
-    """Return the layer or model that the user called. Keras has no public reader for it."""
-    return getattr(global_state.get_global_attribute("current_call_ctx"), "entry_layer", None)
-
-
 def _check_model(head: EvidenceHead, model: Any) -> None:
-    """Refuse a model that would fail later, in words of Keras's that do not tell what to do."""
+    """Refuse a plain model with one loss, which would have to take the head's dict apart."""
     routes = ("compute_loss", "train_step")
     plain = isinstance(model, keras.Model) and all(
         getattr(type(model), route) is getattr(keras.Model, route) for route in routes

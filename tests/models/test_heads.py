@@ -142,7 +142,7 @@ def test_evaluation_and_prediction_do_not_count(problem):
 
 @pytest.mark.tensorflow
 @HEADS
-def test_the_export_serves_the_probabilities_of_any_batch_and_draws_nothing(problem, make, tmp_path):
+def test_the_export_serves_any_batch_and_draws_nothing(problem, make, tmp_path):
     import tensorflow as tf
 
     x, y = problem
