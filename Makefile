@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PARALLEL := --numprocesses auto --maxprocesses 4
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test check benchmark clean
@@ -12,8 +13,8 @@ demo: .venv/examples
 		sparsemax deterministic_dropmax dropmax
 
 test: check
-	$(BIN)/python -m pytest
-	KERAS_BACKEND=jax $(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest $(PARALLEL)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) tests
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -6,5 +6,6 @@ from keras_softmaxes import losses as losses
 from keras_softmaxes import metrics as metrics
 from keras_softmaxes import models as models
 from keras_softmaxes import ops as ops
+from keras_softmaxes import schedules as schedules
 
 __version__ = "0.1.0"

@@ -11,6 +11,14 @@ import keras_softmaxes as ks
 
 FUNCTIONS = [
     "ops.attention_terms",
+    "ops.average_precision",
+    "ops.compactness",
+    "ops.gaussian_cdf",
+    "ops.gsoftmax_logits",
+    "ops.paired_cross_entropy",
+    "ops.paired_probabilities",
+    "ops.separability",
+    "ops.separability_ratio",
     "ops.dropmax_log_mask",
     "ops.dropmax_terms",
     "ops.dropmax_log_probabilities",
@@ -34,6 +42,8 @@ CLASSES = [
     "layers.ClassDropout",
     "layers.ClassSampling",
     "layers.DropMax",
+    "layers.GSoftmax",
+    "layers.PairedGSoftmax",
     "layers.GaussianMixture",
     "layers.LSoftmax",
     "losses.AttentionCrossentropy",
@@ -43,9 +53,15 @@ CLASSES = [
     "losses.LargeMarginCrossentropy",
     "losses.MaskedCrossentropy",
     "losses.MeanMulticlassHinge",
+    "losses.PairedCrossentropy",
     "losses.SparsemaxLoss",
     "metrics.MarginBias",
+    "metrics.MeanAveragePrecision",
+    "metrics.MultiLabelF1",
+    "metrics.MultiLabelPrecision",
+    "metrics.MultiLabelRecall",
     "models.Classifier",
+    "schedules.MalleableLearningRate",
 ]
 
 

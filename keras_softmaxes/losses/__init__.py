@@ -7,4 +7,5 @@ from keras_softmaxes.losses.hinge import MeanMulticlassHinge as MeanMulticlassHi
 from keras_softmaxes.losses.lsoftmax import LSoftmaxLoss as LSoftmaxLoss
 from keras_softmaxes.losses.margin import LargeMarginCrossentropy as LargeMarginCrossentropy
 from keras_softmaxes.losses.masked import MaskedCrossentropy as MaskedCrossentropy
+from keras_softmaxes.losses.paired import PairedCrossentropy as PairedCrossentropy
 from keras_softmaxes.losses.sparsemax import SparsemaxLoss as SparsemaxLoss

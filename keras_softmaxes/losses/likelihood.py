@@ -1,8 +1,11 @@
-"""The loss of evaluation: the negative log-likelihood of class probabilities."""
+"""The losses of evaluation: negative log-likelihoods of probabilities."""
 
 from keras_softmaxes.losses.base import ClassLoss
 from keras_softmaxes.ops.checks import Tensor, check_logits
-from keras_softmaxes.ops.likelihood import negative_log_likelihood
+from keras_softmaxes.ops.likelihood import (
+    labels_negative_log_likelihood,
+    negative_log_likelihood,
+)
 
 
 class NegativeLogLikelihood(ClassLoss):
@@ -20,3 +23,20 @@ class NegativeLogLikelihood(ClassLoss):
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return -log p_t of each example, (batch,)."""
         return negative_log_likelihood(y_true, y_pred)
+
+
+class LabelsNegativeLogLikelihood(NegativeLogLikelihood):
+    """Mean over the examples of the sum over the labels, of which there may be any number.
+
+    Call arguments:
+        y_true: (batch, labels), of zeros and ones.
+        y_pred: label probabilities, (batch, labels).
+    """
+
+    def read(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Leave the labels to the op."""
+        return y_true
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the negative log-likelihood of each example, (batch,)."""
+        return labels_negative_log_likelihood(y_true, y_pred)

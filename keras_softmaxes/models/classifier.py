@@ -111,7 +111,8 @@ class Classifier(keras.Model):
         if training:
             _check_loss(self, self.loss)
             return super().compute_loss(x, y, y_pred["evidence"], sample_weight)
-        return NegativeLogLikelihood()(y, y_pred["probabilities"], sample_weight)
+        likelihood = getattr(self.loss, "likelihood", NegativeLogLikelihood)
+        return likelihood()(y, y_pred["probabilities"], sample_weight)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_softmaxes.ops.checks import Tensor, invalid, require, static_shape
+from keras_softmaxes.ops.checks import Tensor, check_same_shape, invalid, require, static_shape
 
 UNREADABLE = -(2**31)
 
@@ -119,6 +119,28 @@ def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
     target = ops.reshape(target, (*ops.shape(logits)[:-1], 1))  # which nothing can broadcast
     rows = ops.cast(ops.arange(classes, dtype="int32") == target, logits.dtype)
     return ops.where(target < 0, float("nan"), rows)
+
+
+def multi_hot(labels: Tensor, logits: Tensor) -> Tensor:
+    """Return labels of which an example may have any number, in the type of the logits.
+
+    Args:
+        labels: (batch, labels), of zeros and ones of any type.
+        logits: (batch, labels).
+
+    Returns:
+        (batch, labels), of the type of `logits`. What is neither 0 nor 1 and could not be refused
+        (inside XLA, under `jax.jit`) is NaN.
+
+    Raises:
+        ValueError: labels of another shape, or that are neither 0 nor 1. In a TensorFlow graph
+            values are refused by InvalidArgumentError.
+    """
+    labels = ops.convert_to_tensor(labels)
+    check_same_shape(logits=logits, labels=labels)
+    present, absent = (labels == ops.cast(value, labels.dtype) for value in (1, 0))
+    require(present | absent, "labels", "a 1 for each label that is present, else 0", labels)
+    return ops.where(present | absent, ops.cast(present, logits.dtype), float("nan"))
 
 
 def at_target(target: Tensor, values: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import ml_dtypes
 from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor
-from keras_softmaxes.ops.labels import at_target, one_hot
+from keras_softmaxes.ops.labels import at_target, multi_hot, one_hot
 
 
 def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
@@ -21,6 +21,27 @@ def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
     Returns:
         (batch,), in nats.
     """
-    smallest = float(ml_dtypes.finfo(keras.backend.standardize_dtype(probabilities.dtype)).tiny)
     target = at_target(one_hot(labels, probabilities), probabilities)
-    return -ops.log(ops.maximum(target, smallest))
+    return -_finite_log(target)
+
+
+def labels_negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
+    """Return -sum_i [ y_i log p_i + (1 - y_i) log(1 - p_i) ] of any number of labels an example.
+
+    Probabilities count as in `negative_log_likelihood`.
+
+    Args:
+        labels: y, (batch, labels), of zeros and ones.
+        probabilities: p, (batch, labels).
+
+    Returns:
+        (batch,), in nats.
+    """
+    present = multi_hot(labels, probabilities)
+    likelihood = present * probabilities + (1 - present) * (1 - probabilities)
+    return -ops.sum(_finite_log(likelihood), axis=-1)
+
+
+def _finite_log(probabilities: Tensor) -> Tensor:
+    dtype = keras.backend.standardize_dtype(probabilities.dtype)
+    return ops.log(ops.maximum(probabilities, float(ml_dtypes.finfo(dtype).tiny)))

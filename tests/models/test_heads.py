@@ -80,7 +80,7 @@ def test_it_learns(problem, make, jit_compile):
     history = model.fit(x, y, epochs=3, validation_data=(x, y), verbose=0).history
     assert np.isfinite(history["loss"]).all()
     assert history["val_loss"][-1] < history["val_loss"][0]
-    assert history["val_accuracy"][-1] > 0.8
+    assert history["val_accuracy"][-1] > 0.6  # chance is 0.25
     assert is_at_step(model, 3 * STEPS)
 
 

@@ -1,0 +1,146 @@
+"""The head of several labels an example."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_softmaxes.layers.gsoftmax import GSoftmax
+from keras_softmaxes.layers.head import LinearHead
+from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.ops.paired import paired_probabilities
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class PairedGSoftmax(LinearHead):
+    """G-softmax for several labels an example: positive and negative evidence for each.
+
+    Replaces the last `Dense(labels)` of a classifier. From features h it computes, for each label,
+
+        x+ = W h + b        a+ = x+ + lambda Phi(x+; mu+, sigma+)      evidence of presence
+        x- = W' h + b'      a- = x- + lambda Phi(x-; mu-, sigma-)      evidence of absence
+
+    The paper's Eq. 15 trains sigm(a+) on the examples that have the label and sigm(a-) on those
+    that do not; its Eq. 16 prints 1 - sigm(a-) there, which without the Gaussian term is not Eq.
+    15; and the authors' code does neither, but a softmax of the pair. Here
+
+        form "sigmoids"   Eq. 15, which scale 0 leaves:  p = sigm(a+) / (sigm(a+) + sigm(a-))
+        form "softmax"    the authors' code:             p = sigm(a+ - a-)
+
+    where p is the probability of the label that `predict` returns. Both are trained by
+    `keras_softmaxes.losses.PairedCrossentropy`: the evidence of the second form is a+ - a- and
+    a- - a+. For one number a label (Eq. 14 with the Gaussian term) take
+    `keras_softmaxes.layers.GSoftmax`.
+
+    Args:
+        units: the number of labels, at least 2.
+        scale: lambda, at least 0. The paper's is 1.
+        mean: the start of mu+ and mu-, a number or one for each label. The paper tries -0.1 to 0.1.
+        stddev: the start of sigma+ and sigma-, at least 0.001, likewise. The paper tries 0.5 to 5.
+        learn: whether mu and sigma are learned.
+        form: "sigmoids" or "softmax".
+        kernel_initializer: initialiser of the kernels. Each branch draws its own, unless you pass
+            an initialiser with a seed: then both start alike.
+        bias_initializer: initialiser of the biases, likewise.
+        kernel_regularizer: regulariser of both kernels.
+        bias_regularizer: regulariser of both biases.
+        **kwargs: the arguments of every Keras layer.
+
+    Attributes:
+        positive: the `GSoftmax` of x+, with its `mean` and `stddev`.
+        negative: that of x-.
+
+    Input:
+        Features of shape (batch, features).
+
+    Output:
+        A dict: "probabilities", (batch, labels), and "evidence", (batch, 2, labels). Both are
+        float32 or float64.
+
+    Raises:
+        ValueError: units that are not an integer of at least 2, another form, features that are not
+            of rank 2, or what `GSoftmax` refuses.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> inputs = keras.Input((64,))
+        >>> model = ks.models.Classifier(inputs, ks.layers.PairedGSoftmax(6)(inputs))
+        >>> model.compile("adam", loss=ks.losses.PairedCrossentropy(), metrics=["binary_accuracy"])
+
+    Reference:
+        Luo et al., G-softmax: Improving Intra-class Compactness and Inter-class Separability of
+        Features, IEEE TNNLS 2019, section III-B (https://arxiv.org/abs/1904.04317).
+    """
+
+    def __init__(
+        self,
+        units: int,
+        scale: float = 1.0,
+        mean: Any = 0.0,
+        stddev: Any = 1.0,
+        learn: bool = True,
+        form: str = "sigmoids",
+        *,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            **kwargs,
+        )
+        if form not in ("sigmoids", "softmax"):
+            raise invalid("form", "'sigmoids' or 'softmax'", repr(form))
+        self.form = form
+        self.other_logits = self.branch(
+            "other_logits", kernel_regularizer=kernel_regularizer, bias_regularizer=bias_regularizer
+        )
+        self.positive, self.negative = (
+            GSoftmax(scale, mean, stddev, learn, dtype=self.dtype_policy, name=name)
+            for name in ("positive", "negative")
+        )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the variables of the two branches."""
+        super().build(input_shape)
+        self.other_logits.build(input_shape)
+        for gaussians in (self.positive, self.negative):
+            gaussians.build((input_shape[0], self.units))
+
+    def call(self, features: Tensor, training: bool = False) -> dict[str, Tensor]:
+        """Return the label probabilities and the evidence for `PairedCrossentropy`."""
+        positive = self.positive(self.logits(features), training=training)
+        negative = self.negative(self.other_logits(features), training=training)
+        if self.form == "softmax":
+            positive, negative = positive - negative, negative - positive
+        return {
+            "probabilities": paired_probabilities(positive, negative),
+            "evidence": ops.stack([positive, negative], axis=1),
+        }
+
+    def adapt(self, features: Tensor) -> None:
+        """Set mu and sigma to the moments of x+ and x-, as `GSoftmax.adapt` does.
+
+        Args:
+            features: (examples, features).
+
+        Raises:
+            ValueError: features of another shape, or that leave a label's logits all the same.
+        """
+        features = ops.convert_to_tensor(features, dtype=self.compute_dtype)
+        if not self.built:
+            self.build(tuple(features.shape))
+        for branch, gaussians in ((self.logits, self.positive), (self.other_logits, self.negative)):
+            gaussians.adapt(ops.convert_to_numpy(branch(features)))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        gaussians = self.positive.get_config()
+        shared = {name: gaussians[name] for name in ("scale", "mean", "stddev", "learn")}
+        return {**super().get_config(), **shared, "form": self.form}

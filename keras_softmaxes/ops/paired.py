@@ -1,0 +1,85 @@
+"""Several labels an example, with positive and negative evidence for each (Luo et al., 2019).
+
+Notation, per example and label: y 1 where the label is present, else 0; a+ the evidence that it is
+present, a- that it is absent.
+"""
+
+from keras import ops
+
+from keras_softmaxes.ops.checks import Tensor, check_logits, check_same_shape
+from keras_softmaxes.ops.labels import multi_hot
+from keras_softmaxes.ops.precision import at_least_float32
+
+
+def paired_cross_entropy(labels: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Cross-entropy of paired evidence.
+
+        - sum_i [ y_i log sigm(a+_i) + (1 - y_i) log sigm(a-_i) ]
+
+    This is Eq. 15, in which a- speaks for absence. Eq. 16 prints 1 - sigm(a-) for sigm(a-), in
+    which a- would speak for presence, and which without the Gaussian term is not Eq. 15.
+
+    Args:
+        labels: y, (batch, labels), of zeros and ones of any type.
+        positive: a+, (batch, labels).
+        negative: a-, (batch, labels).
+
+    Returns:
+        (batch,), in nats, in float32 for evidence in half precision.
+
+    Raises:
+        ValueError: shapes that differ; fewer than 2 labels; labels that are not 0 or 1. In a graph
+            TensorFlow raises InvalidArgumentError for their values; inside XLA or `jax.jit`, where
+            nothing can be raised, they give NaN.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> zeros = [[0.0, 0.0]]
+        >>> ks.ops.paired_cross_entropy([[1, 0]], zeros, zeros).numpy().round(4)  # 2 log 2
+        array([1.3863], dtype=float32)
+
+    Reference:
+        Luo et al., G-softmax, IEEE TNNLS 2019, Eq. 15 (https://arxiv.org/abs/1904.04317).
+    """
+    positive, negative = _checked(positive, negative)
+    present = multi_hot(labels, positive)
+    # -log sigm(a) = softplus(-a)
+    return ops.sum(present * ops.softplus(-positive) + (1 - present) * ops.softplus(-negative), -1)
+
+
+def paired_probabilities(positive: Tensor, negative: Tensor) -> Tensor:
+    """Probability of each label from paired evidence.
+
+        p = sigm(a+) / ( sigm(a+) + sigm(a-) )
+
+    The two confidences, normalised: Eq. 15 teaches a+ on examples with the label alone, so that
+    sigm(a+) may be near 1 for all. With a- = -a+ it is sigm(a+).
+
+    Args:
+        positive: a+, (batch, labels).
+        negative: a-, (batch, labels).
+
+    Returns:
+        p, (batch, labels), in float32 for evidence in half precision.
+
+    Raises:
+        ValueError: shapes that differ; fewer than 2 labels.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> ks.ops.paired_probabilities([[0.0, 2.0]], [[0.0, -2.0]]).numpy().round(4)
+        array([[0.5   , 0.8808]], dtype=float32)
+
+    Reference:
+        Luo et al., G-softmax, IEEE TNNLS 2019, section III-B (https://arxiv.org/abs/1904.04317).
+    """
+    positive, negative = _checked(positive, negative)
+    return ops.sigmoid(ops.log_sigmoid(positive) - ops.log_sigmoid(negative))
+
+
+def _checked(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    positive = at_least_float32(ops.convert_to_tensor(positive))
+    negative = at_least_float32(ops.convert_to_tensor(negative))
+    check_logits("positive", positive)
+    check_same_shape(positive=positive, negative=negative)
+    return positive, negative

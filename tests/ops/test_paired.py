@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from numerics import MODES, execute, finite_differences, value_and_gradients
+from scipy.special import expit, log_expit
+
+import keras_softmaxes as ks
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, 2, size=(5, 4))
+EVIDENCE = [RNG.normal(scale=2, size=(5, 4)) for _ in range(2)]
+
+
+def naive(positive, negative):
+    """Eq. 15."""
+    return -np.where(LABELS == 1, log_expit(positive), log_expit(negative)).sum(axis=1)
+
+
+def ours(*evidence):
+    return ks.ops.paired_cross_entropy(LABELS, *evidence)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_it_is_the_papers_formula(mode):
+    np.testing.assert_allclose(execute(ours, EVIDENCE, mode), naive(*EVIDENCE), rtol=1e-5)
+    probabilities = execute(ks.ops.paired_probabilities, EVIDENCE, mode)
+    present, absent = map(expit, EVIDENCE)
+    np.testing.assert_allclose(probabilities, present / (present + absent), atol=1e-6)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_agree_with_finite_differences(mode):
+    _, gradients = value_and_gradients(ours, EVIDENCE, mode, "float64")
+    positive, negative = EVIDENCE
+    expected = [
+        finite_differences(lambda array: naive(array, negative).sum(), positive),
+        finite_differences(lambda array: naive(positive, array).sum(), negative),
+    ]
+    for gradient, theirs in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(gradient, theirs, atol=1e-6)
+
+
+def test_opposite_evidence_is_binary_cross_entropy():
+    logits = EVIDENCE[0]
+    binary = -(LABELS * log_expit(logits) + (1 - LABELS) * log_expit(-logits)).sum(axis=1)
+    np.testing.assert_allclose(execute(ours, [logits, -logits]), binary, rtol=1e-5)
+    probabilities = execute(ks.ops.paired_probabilities, [logits, -logits])
+    np.testing.assert_allclose(probabilities, expit(logits), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [("float32", 1e4), ("float16", 1e4), ("bfloat16", 1e4)]
+)
+def test_it_is_finite_at_extremes(mode, dtype, largest):
+    extremes = [largest * np.sign(evidence) for evidence in EVIDENCE]
+    value, gradients = value_and_gradients(ours, extremes, mode, dtype)
+    assert np.isfinite(value)
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
+    probabilities = execute(ks.ops.paired_probabilities, extremes, mode, dtype)
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        ([[0, 2], [1, 1]], "labels.*a 1 for each label.*2"),
+        ([[0.5, 1.0], [0.0, 1.0]], "labels.*a 1 for each label"),
+        ([0, 1], r"labels.*\(2, 2\).*\(2,\)"),
+    ],
+)
+def test_other_labels_are_refused(labels, match):
+    with pytest.raises(ValueError, match=match):
+        ks.ops.paired_cross_entropy(np.array(labels), np.zeros((2, 2)), np.zeros((2, 2)))
+
+
+def test_labels_that_nothing_can_refuse_give_nan():
+    labels = np.array([[0.0, 1.0], [0.5, 1.0]])
+    losses = execute(
+        lambda y: ks.ops.paired_cross_entropy(y, np.zeros((2, 2)), np.zeros((2, 2))),
+        [labels],
+        MODES[-1],
+    )
+    np.testing.assert_allclose(losses, [2 * np.log(2), np.nan], rtol=1e-6)
