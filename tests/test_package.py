@@ -16,7 +16,6 @@ FUNCTIONS = [
     "ops.gaussian_cdf",
     "ops.gsoftmax_logits",
     "ops.paired_cross_entropy",
-    "ops.paired_probabilities",
     "ops.separability",
     "ops.separability_ratio",
     "ops.dropmax_log_mask",

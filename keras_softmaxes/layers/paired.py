@@ -8,7 +8,6 @@ from keras import ops
 from keras_softmaxes.layers.gsoftmax import GSoftmax
 from keras_softmaxes.layers.head import LinearHead
 from keras_softmaxes.ops.checks import Tensor, invalid
-from keras_softmaxes.ops.paired import paired_probabilities
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")
@@ -20,17 +19,21 @@ class PairedGSoftmax(LinearHead):
         x+ = W h + b        a+ = x+ + lambda Phi(x+; mu+, sigma+)      evidence of presence
         x- = W' h + b'      a- = x- + lambda Phi(x-; mu-, sigma-)      evidence of absence
 
-    The paper's Eq. 15 trains sigm(a+) on the examples that have the label and sigm(a-) on those
-    that do not; its Eq. 16 prints 1 - sigm(a-) there, which without the Gaussian term is not Eq.
-    15; and the authors' code does neither, but a softmax of the pair. Here
+    and the probability of a label is p = sigm(a+ - a-). What trains them is
+    `keras_softmaxes.losses.PairedCrossentropy`, on the evidence that the form makes of the pair:
 
-        form "sigmoids"   Eq. 15, which scale 0 leaves:  p = sigm(a+) / (sigm(a+) + sigm(a-))
-        form "softmax"    the authors' code:             p = sigm(a+ - a-)
+        form "sigmoids"    a+ and a-              -log sigm(a+), -log sigm(a-): Eq. 15 at scale 0
+        form "softmax"     a+ - a- and a- - a+    -log p, -log(1 - p): the authors' code
 
-    where p is the probability of the label that `predict` returns. Both are trained by
-    `keras_softmaxes.losses.PairedCrossentropy`: the evidence of the second form is a+ - a- and
-    a- - a+. For one number a label (Eq. 14 with the Gaussian term) take
-    `keras_softmaxes.layers.GSoftmax`.
+    where the first is paid by a label that is present, the second by one that is absent. The paper
+    contradicts itself here: its Eq. 16 prints 1 - sigm(a-) for Eq. 15's sigm(a-), which turns the
+    meaning of a- around and at scale 0 is not Eq. 15; its code does neither.
+
+    In the first form a+ never sees an example without the label, so that nothing keeps sigm(a+)
+    from 1: it is no probability, though the paper reads it as one. It is what Eq. 15 says, not what
+    to take: on real data the second form is far better, and one number a label no worse
+    (`keras_softmaxes.layers.GSoftmax` before `keras.losses.BinaryCrossentropy(from_logits=True)`,
+    Eq. 14 with the Gaussian term).
 
     Args:
         units: the number of labels, at least 2.
@@ -117,12 +120,9 @@ class PairedGSoftmax(LinearHead):
         """Return the label probabilities and the evidence for `PairedCrossentropy`."""
         positive = self.positive(self.logits(features), training=training)
         negative = self.negative(self.other_logits(features), training=training)
-        if self.form == "softmax":
-            positive, negative = positive - negative, negative - positive
-        return {
-            "probabilities": paired_probabilities(positive, negative),
-            "evidence": ops.stack([positive, negative], axis=1),
-        }
+        difference = positive - negative
+        pair = [difference, -difference] if self.form == "softmax" else [positive, negative]
+        return {"probabilities": ops.sigmoid(difference), "evidence": ops.stack(pair, axis=1)}
 
     def adapt(self, features: Tensor) -> None:
         """Set mu and sigma to the moments of x+ and x-, as `GSoftmax.adapt` does.

@@ -17,7 +17,6 @@ from keras_softmaxes.ops.margin import large_margin_divergence as large_margin_d
 from keras_softmaxes.ops.margin import margin_bias as margin_bias
 from keras_softmaxes.ops.masked import masked_cross_entropy as masked_cross_entropy
 from keras_softmaxes.ops.paired import paired_cross_entropy as paired_cross_entropy
-from keras_softmaxes.ops.paired import paired_probabilities as paired_probabilities
 from keras_softmaxes.ops.separability import compactness as compactness
 from keras_softmaxes.ops.separability import separability as separability
 from keras_softmaxes.ops.separability import separability_ratio as separability_ratio

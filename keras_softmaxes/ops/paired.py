@@ -41,45 +41,10 @@ def paired_cross_entropy(labels: Tensor, positive: Tensor, negative: Tensor) -> 
     Reference:
         Luo et al., G-softmax, IEEE TNNLS 2019, Eq. 15 (https://arxiv.org/abs/1904.04317).
     """
-    positive, negative = _checked(positive, negative)
-    present = multi_hot(labels, positive)
-    # -log sigm(a) = softplus(-a)
-    return ops.sum(present * ops.softplus(-positive) + (1 - present) * ops.softplus(-negative), -1)
-
-
-def paired_probabilities(positive: Tensor, negative: Tensor) -> Tensor:
-    """Probability of each label from paired evidence.
-
-        p = sigm(a+) / ( sigm(a+) + sigm(a-) )
-
-    The two confidences, normalised: Eq. 15 teaches a+ on examples with the label alone, so that
-    sigm(a+) may be near 1 for all. With a- = -a+ it is sigm(a+).
-
-    Args:
-        positive: a+, (batch, labels).
-        negative: a-, (batch, labels).
-
-    Returns:
-        p, (batch, labels), in float32 for evidence in half precision.
-
-    Raises:
-        ValueError: shapes that differ; fewer than 2 labels.
-
-    Example:
-        >>> import keras_softmaxes as ks
-        >>> ks.ops.paired_probabilities([[0.0, 2.0]], [[0.0, -2.0]]).numpy().round(4)
-        array([[0.5   , 0.8808]], dtype=float32)
-
-    Reference:
-        Luo et al., G-softmax, IEEE TNNLS 2019, section III-B (https://arxiv.org/abs/1904.04317).
-    """
-    positive, negative = _checked(positive, negative)
-    return ops.sigmoid(ops.log_sigmoid(positive) - ops.log_sigmoid(negative))
-
-
-def _checked(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
     positive = at_least_float32(ops.convert_to_tensor(positive))
     negative = at_least_float32(ops.convert_to_tensor(negative))
     check_logits("positive", positive)
     check_same_shape(positive=positive, negative=negative)
-    return positive, negative
+    present = multi_hot(labels, positive)
+    # -log sigm(a) = softplus(-a)
+    return ops.sum(present * ops.softplus(-positive) + (1 - present) * ops.softplus(-negative), -1)

@@ -46,11 +46,10 @@ def test_the_head_is_the_papers_formula(form, scale):
         x + scale * norm.cdf(x, 0.2, [0.5, 1.0, 2.0])
         for x in (features @ numpy(b.kernel) for b in (head.logits, head.other_logits))
     )
+    expected = expit(positive - negative)
     if form == "softmax":
-        expected = expit(positive - negative)
         losses = -np.where(labels == 1, np.log(expected), np.log(1 - expected)).sum(axis=1)
     else:
-        expected = expit(positive) / (expit(positive) + expit(negative))
         losses = -np.where(labels == 1, log_expit(positive), log_expit(negative)).sum(axis=1)
     np.testing.assert_allclose(numpy(outputs["probabilities"]), expected, atol=1e-6)
     ours = ks.losses.PairedCrossentropy(reduction=None)(labels, outputs["evidence"])
