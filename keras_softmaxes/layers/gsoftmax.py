@@ -37,7 +37,7 @@ class GSoftmax(keras.layers.Layer):
         mean: the start of mu, a number or one for each class. The paper's is 0, or what `adapt`
             computes.
         stddev: the start of sigma, at least 0.001, likewise. The paper's is 1.
-        learn: whether mu and sigma are learned.
+        learn: whether mu and sigma are learned. With scale 0 there is nothing to learn.
         **kwargs: the arguments of every Keras layer.
 
     Attributes:
@@ -141,7 +141,7 @@ class GSoftmax(keras.layers.Layer):
         return self.add_weight(
             shape=(classes,),
             initializer=lambda shape, dtype: ops.broadcast_to(ops.cast(start, dtype), shape),
-            trainable=self.learn,
+            trainable=self.learn and self.scale > 0,
             constraint=constraint,
             autocast=False,
             name=name,
