@@ -54,7 +54,7 @@ def test_errors(
         ratio.axvline(1, color="0.4", linewidth=1, zorder=0)
     errors[0].set_yticks(range(len(objectives)), [titles[name] for name in objectives])
     errors[0].set_ylim(len(objectives) - 0.4, -0.6)
-    figure.suptitle(f"{title}: means and 95 % intervals")
+    figure.suptitle(f"{title}:\nmeans and 95 % intervals")
     _save(figure, path)
 
 
@@ -96,7 +96,7 @@ def margin_bias(
         panel.grid(alpha=0.3)
     panels[0, 0].set_ylabel("margin bias, nats")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    figure.suptitle(f"{title}: mean and range")
+    figure.suptitle(f"{title}:\nmean and range")
     _save(figure, path)
 
 

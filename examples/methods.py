@@ -72,6 +72,11 @@ def _lsoftmax(
     return ks.layers.LSoftmax(classes, kernel_regularizer=kernel_regularizer)
 
 
+def _gsoftmax(classes: int, **regularizers: Any) -> keras.Layer:
+    dense = keras.layers.Dense(classes, **regularizers)
+    return keras.Sequential([dense, ks.layers.GSoftmax()], name="gsoftmax")
+
+
 def _gaussian_mixture(
     classes: int,
     kernel_regularizer: keras.Regularizer | None = None,
@@ -105,6 +110,7 @@ METHODS = {
     ),
     "mean_hinge": Method("Mean hinge", keras.layers.Dense, ks.losses.MeanMulticlassHinge),
     "super_symmetric": Method("Super-symmetric", _super_symmetric, _softmax_loss),
+    "gsoftmax": Method("G-softmax", _gsoftmax, _softmax_loss),
     "lsoftmax": Method("L-Softmax", _lsoftmax, ks.losses.LSoftmaxLoss),
     "gaussian_mixture": Method(
         "Gaussian mixture", _gaussian_mixture, ks.losses.GaussianMixtureLoss
