@@ -55,11 +55,7 @@ def gaussian_cdf(x: Tensor, mean: Tensor, stddev: Tensor) -> Tensor:
     x = at_least_float32(ops.convert_to_tensor(x))
     mean, stddev = _per_class(x, mean=mean, stddev=stddev)
     require(stddev > 0, "stddev", "standard deviations above 0", stddev)
-    stddev = ops.where(stddev > 0, stddev, float("nan"))
-    distance, far = x - mean, FAR * stddev
-    # Far away neither a quotient nor its derivatives may overflow.
-    distance = ops.where(ops.abs(distance) < far, distance, ops.sign(distance) * far)
-    return 0.5 + 0.5 * ops.erf(distance / (math.sqrt(2) * stddev))
+    return _gaussian_cdf(x, mean, ops.where(stddev > 0, stddev, float("nan")))
 
 
 def gsoftmax_logits(logits: Tensor, mean: Tensor, stddev: Tensor, scale: float = 1.0) -> Tensor:
@@ -100,14 +96,37 @@ def gsoftmax_logits(logits: Tensor, mean: Tensor, stddev: Tensor, scale: float =
     return logits + scale * gaussian_cdf(logits, mean, stddev)
 
 
+@ops.custom_gradient
+def _gaussian_cdf(x: Tensor, mean: Tensor, stddev: Tensor) -> Tensor:
+    """Return Phi, with its derivatives in closed form (Eqs. 7, 8 and 11), a pass each."""
+
+    def backward(*gradients: Tensor, upstream: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
+        upstream = gradients[0] if upstream is None else upstream
+        deviations = _deviations(x, mean, stddev)
+        density = ops.exp(-0.5 * ops.square(deviations)) / (math.sqrt(2 * math.pi) * stddev)
+        by_x = upstream * density
+        examples = tuple(range(len(x.shape) - 1))
+        by_mean, by_stddev = (ops.sum(-each, axis=examples) for each in (by_x, by_x * deviations))
+        return by_x, by_mean, by_stddev
+
+    return 0.5 + 0.5 * ops.erf(_deviations(x, mean, stddev) / math.sqrt(2)), backward
+
+
+def _deviations(x: Tensor, mean: Tensor, stddev: Tensor) -> Tensor:
+    """Return (x - mu) / sigma, within what makes a difference, so that nothing overflows."""
+    deviations = (x - mean) / stddev
+    return ops.where(ops.abs(deviations) > FAR, FAR * ops.sign(deviations), deviations)
+
+
 def _per_class(x: Tensor, **parameters: Tensor) -> list[Tensor]:
-    """Return the parameters in the type of `x`, of which each has one for all or one a class."""
+    """Return the parameters, one for each class or for all of them, as (classes,) of x's type."""
+    classes = tuple(x.shape[-1:])
     tensors = []
     for name, parameter in parameters.items():
         tensor = ops.convert_to_tensor(parameter, dtype=x.dtype)
         shape = static_shape(name, tensor)
-        if shape not in ((), tuple(x.shape[-1:])):
-            expected = f"a number, or shape {tuple(x.shape[-1:])}, as `x` has classes"
+        if shape not in ((), classes):
+            expected = f"a number, or shape {classes}, as `x` has classes"
             raise invalid(name, expected, f"a tensor of shape {shape}")
-        tensors.append(tensor)
+        tensors.append(ops.broadcast_to(tensor, classes))
     return tensors
