@@ -24,6 +24,7 @@ check: .venv/dev
 benchmark: .venv/examples
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/gsoftmax.py
 
 clean:
 	rm -rf .venv results

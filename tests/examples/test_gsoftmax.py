@@ -1,0 +1,116 @@
+import json
+import sys
+from pathlib import Path
+
+import data
+import gsoftmax
+import gsoftmax_multilabel
+import mulan
+import numpy as np
+import pytest
+import separability
+from scipy import stats
+
+MULAN = Path(__file__).parents[3] / "shared" / "mulan"
+
+
+def write_problem(folder, name, labels):
+    """Write a small dataset of Mulan's form, whose labels are the signs of the first features."""
+    rng = np.random.default_rng(0)
+    (folder / name).mkdir(parents=True)
+    names = [f"label{number}" for number in range(labels)]
+    entries = "".join(f'<label name="{each}"></label>' for each in names)
+    namespace = "http://mulan.sourceforge.net/labels"
+    (folder / name / f"{name}.xml").write_text(f'<labels xmlns="{namespace}">{entries}</labels>')
+    for split, count in (("train", 60), ("test", 40)):
+        x = 3 + 2 * rng.normal(size=(count, 4))
+        y = (x[:, :labels] > 3).astype(int)
+        lines = ["@relation problem", *(f"@attribute x{n} numeric" for n in range(4))]
+        lines += [f"@attribute {each} {{0,1}}" for each in names] + ["@data"]
+        lines += [",".join(map(str, [*a, *b])) for a, b in zip(x, y, strict=True)]
+        (folder / name / f"{name}-{split}.arff").write_text("\n".join(lines) + "\n")
+
+
+def test_mulan_is_read_and_standardised_by_the_training_examples(tmp_path):
+    write_problem(tmp_path, "yeast", labels=3)
+    problem = mulan.load("yeast", tmp_path)
+    assert problem.labels == ["label0", "label1", "label2"]
+    np.testing.assert_allclose(problem.x_train.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(problem.x_train.std(axis=0), 1, atol=1e-5)
+    agree = (problem.x_test[:, :3] > 0) == problem.y_test
+    assert agree.mean() > 0.9  # the mean is not exactly 3
+    with pytest.raises(SystemExit, match="no folder"):
+        mulan.load("scene", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"), [("scene", (1211, 1196, 294, 6)), ("yeast", (1500, 917, 103, 14))]
+)
+def test_the_real_data_have_their_published_sizes(name, sizes):
+    if not MULAN.exists():
+        pytest.skip(f"no Mulan data in {MULAN}")
+    problem = mulan.load(name, MULAN)
+    assert (*map(len, (problem.x_train, problem.x_test)), problem.x_train.shape[1]) == sizes[:3]
+    assert problem.y_train.shape[1] == len(problem.labels) == sizes[3]
+
+
+def test_class_gaussians_are_of_the_examples_of_the_class():
+    logits = np.array([[1.0, 5.0], [3.0, 6.0], [9.0, 10.0]])
+    mean, stddev = separability.class_gaussians(logits, np.array([[1, 0], [1, 1], [0, 1]]))
+    np.testing.assert_allclose(mean, [2, 8])
+    np.testing.assert_allclose(stddev, [1, 2])
+
+
+def test_the_tables_v_and_vi_are_scipys():
+    rng = np.random.default_rng(0)
+    precision = {name: rng.uniform(size=6) for name in "abcd"}
+    expected = stats.ttest_rel(precision["a"], precision["b"]).pvalue
+    assert separability.significance(precision["a"], precision["b"]) == expected
+    measure = {name: rng.uniform(size=6) + 5 * np.eye(6)[2] for name in "abcd"}
+    chosen, pearson, p_value = separability.correlation(measure, precision)
+    theirs = stats.pearsonr([measure[n][2] for n in "abcd"], [precision[n][2] for n in "abcd"])
+    assert (chosen, pearson, p_value) == (2, theirs.statistic, theirs.pvalue)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_methods_of_several_labels_are_compared(tmp_path, monkeypatch, capsys):
+    write_problem(tmp_path, "scene", labels=3)
+    methods = {
+        name: gsoftmax_multilabel.METHODS[name] for name in ("pair", "pair_0_1", "single_adapted")
+    }
+    methods["single"] = gsoftmax_multilabel.METHODS["single"]
+    monkeypatch.setattr(gsoftmax_multilabel, "METHODS", methods)
+    command = ["x", "--data-dir", str(tmp_path), "--epochs", "30", "--seeds", "2"]
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path / "out")])
+    gsoftmax_multilabel.main()
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(results["methods"]) == set(methods)
+    for row in results["methods"].values():
+        assert row["mAP"]["estimate"] > 80
+    assert results["methods"]["pair_0_1"]["gain in mAP"]["low"] is not None
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {
+        "results.png",
+        "classes.png",
+    }
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "runs").iterdir()}
+    gsoftmax_multilabel.main()
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "runs").iterdir()}
+    assert "Pair, softmax, G (0, 1)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_methods_of_one_label_are_compared(tmp_path, monkeypatch):
+    digits = data.balanced(data.load("digits"), 100)
+    monkeypatch.setattr(data, "load", lambda name, data_dir: digits)
+    command = ["x", "--train-size", "100", "--epochs", "2", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path)])
+    gsoftmax.main()
+    for method in gsoftmax.METHODS:
+        run = json.loads((tmp_path / "runs" / f"{method}-0.json").read_text())
+        assert run["test_error"] < 80  # chance is 90
+        expected = separability.measures(np.array(run["mean"]), np.array(run["stddev"]))
+        np.testing.assert_allclose(run["ratio"], expected["ratio"], rtol=1e-5)
+    plots = {"results.png", "predictions.png", "gaussians.png", "measures.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == plots
