@@ -80,7 +80,14 @@ def test_it_searches_tests_and_continues(mnist, tmp_path, monkeypatch):
     results = json.loads((tmp_path / "results.json").read_text())["methods"]
     run = json.loads((tmp_path / "runs" / f"{chosen}-0.json").read_text())
     assert results["class_dropout"]["test_errors"] == [run["test_error"]]
+    (other,) = set(search["holdout_errors"]) - {chosen}
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(json.dumps({"chosen": {**search["chosen"], "class_dropout": other}}))
+    monkeypatch.setattr(sys, "argv", ["dropmax_table.py", *arguments, "--chosen", str(earlier)])
     dropmax_table.main()
+    results = json.loads((tmp_path / "results.json").read_text())["methods"]
+    run = json.loads((tmp_path / "runs" / f"{other}-0.json").read_text())
+    assert results["class_dropout"]["test_errors"] == [run["test_error"]]
     for name, time in done.items():
         assert (tmp_path / "runs" / name).stat().st_mtime_ns == time
     for plot in ("table", "results"):

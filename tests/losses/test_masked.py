@@ -26,14 +26,18 @@ EVIDENCE = {
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [("float32", 1e-6), pytest.param("float64", 1e-12, marks=pytest.mark.tensorflow)],
+)
 @pytest.mark.parametrize("case", EVIDENCE)
-def test_the_softmax_runs_over_the_target_and_the_classes_that_stay(case, mode):
+def test_the_softmax_runs_over_the_target_and_the_classes_that_stay(case, dtype, tolerance, mode):
     evidence, entering = EVIDENCE[case]
-    loss = MaskedCrossentropy(reduction="sum")
-    p = softmax(np.where(entering, LOGITS, -np.inf), axis=1)
-    value, (gradient,) = value_and_gradients(lambda e: loss(LABELS, e), [evidence], mode)
-    assert value == pytest.approx(-np.log(p[np.arange(3), LABELS]).sum(), rel=1e-5)
-    np.testing.assert_allclose(gradient[:, 0], p - np.eye(4)[LABELS], atol=1e-6)
+    loss = MaskedCrossentropy(reduction="sum", dtype=dtype)
+    p = softmax(np.where(entering, LOGITS.astype("float64"), -np.inf), axis=1)
+    value, (gradient,) = value_and_gradients(lambda e: loss(LABELS, e), [evidence], mode, dtype)
+    assert value == pytest.approx(-np.log(p[np.arange(3), LABELS]).sum(), rel=10 * tolerance)
+    np.testing.assert_allclose(gradient[:, 0], p - np.eye(4)[LABELS], atol=tolerance)
 
 
 @pytest.mark.parametrize("mode", MODES)
