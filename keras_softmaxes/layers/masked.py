@@ -9,8 +9,11 @@ from keras import ops
 from keras_softmaxes.layers.head import StochasticHead
 from keras_softmaxes.layers.uniform import draw_uniform
 from keras_softmaxes.ops.checks import Tensor, invalid
-from keras_softmaxes.ops.masked import masked_logits
+from keras_softmaxes.ops.compile import xla_compiled
+from keras_softmaxes.ops.masked import masked_logits, sampled_classes
 from keras_softmaxes.ops.precision import at_least_float32
+
+_sampled_classes = xla_compiled(sampled_classes)
 
 
 class ClassMasking(StochasticHead):
@@ -218,9 +221,9 @@ class ClassSampling(ClassMasking):
             raise invalid("fraction", f"a share of at least two of {units} classes", repr(fraction))
 
     def draw_log_masks(self, logits: Tensor, generator: keras.random.SeedGenerator) -> list[Tensor]:
-        """Draw by the order of uniform numbers; see `ClassMasking`."""
-        rank = ops.argsort(ops.argsort(_uniform(logits, generator), axis=-1), axis=-1)
-        return [_log_mask(rank < count, logits) for count in (self.drawn - 1, self.drawn)]
+        """Draw the classes of the smallest of uniform numbers; see `ClassMasking`."""
+        drawn = _sampled_classes(_uniform(logits, generator), self.drawn)
+        return [_log_mask(kept, logits) for kept in drawn]
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

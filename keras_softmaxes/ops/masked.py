@@ -2,6 +2,8 @@
 
 import math
 
+import keras
+import ml_dtypes
 from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor, check_logits, check_same_shape
@@ -83,3 +85,38 @@ def completed_log_mask(labels: Tensor, log_mask: Tensor, with_reserve: Tensor) -
     check_same_shape(log_mask=log_mask, with_reserve=with_reserve)
     is_drawn = at_target(one_hot(labels, log_mask), log_mask) == 0
     return ops.where(ops.expand_dims(is_drawn, axis=-1), with_reserve, log_mask)
+
+
+def sampled_classes(uniform: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Which classes are drawn: those of the smallest numbers, and of equal ones the first.
+
+    The numbers are compared with a bound that is halved as often as their type can tell, which in a
+    kernel is several times faster than to sort them.
+
+    Args:
+        uniform: independent numbers in [0, 1), (batch, classes), multiples of the type's epsilon,
+            as a backend draws them. Others count as equal where they are less than that apart.
+        count: n, from 1 to the number of classes.
+
+    Returns:
+        Two (batch, classes) tensors of booleans: of n - 1 classes, and of these and one more.
+    """
+    one = ops.ones_like(uniform[:, :1])
+
+    def halve(_: Tensor, bounds: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        low, high = bounds
+        middle = (low + high) / 2
+        is_enough = _how_many(uniform <= middle, uniform) >= count
+        return ops.where(is_enough, low, middle), ops.where(is_enough, middle, high)
+
+    # From a distance of 2, to one below what lies between two uniform numbers.
+    halvings = ml_dtypes.finfo(keras.backend.standardize_dtype(uniform.dtype)).nmant + 2
+    low, high = ops.fori_loop(0, halvings, halve, (-one, one))
+    # Between the bounds is one number, the n-th, and what is equal to it.
+    is_below, is_nth = uniform <= low, (uniform > low) & (uniform <= high)
+    place = _how_many(is_below, uniform) + ops.cumsum(ops.cast(is_nth, uniform.dtype), axis=-1)
+    return is_below | (is_nth & (place < count)), is_below | (is_nth & (place <= count))
+
+
+def _how_many(chosen: Tensor, like: Tensor) -> Tensor:
+    return ops.sum(ops.cast(chosen, like.dtype), axis=-1, keepdims=True)
