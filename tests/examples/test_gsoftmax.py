@@ -76,10 +76,8 @@ def test_the_tables_v_and_vi_are_scipys():
 @pytest.mark.tensorflow
 def test_methods_of_several_labels_are_compared(tmp_path, monkeypatch, capsys):
     write_problem(tmp_path, "scene", labels=3)
-    methods = {
-        name: gsoftmax_multilabel.METHODS[name] for name in ("pair", "pair_0_1", "single_adapted")
-    }
-    methods["single"] = gsoftmax_multilabel.METHODS["single"]
+    names = ("pair", "pair_0_1", "pair_adapted", "single", "single_0_1")
+    methods = {name: gsoftmax_multilabel.METHODS[name] for name in names}
     monkeypatch.setattr(gsoftmax_multilabel, "METHODS", methods)
     command = ["x", "--data-dir", str(tmp_path), "--epochs", "30", "--seeds", "2"]
     monkeypatch.setattr(sys, "argv", [*command, "--out", str(tmp_path / "out")])
