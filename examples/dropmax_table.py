@@ -94,6 +94,10 @@ def main() -> None:
 
     if args.chosen:
         chosen = json.loads(args.chosen.read_text())["chosen"]
+        if [row.method for row in TABLE] != list(chosen) or not set(chosen.values()) <= set(
+            candidates
+        ):
+            raise SystemExit(f"{args.chosen} is no search of this program.")
     else:
         searched = [name for row in TABLE if row.searched for name in row.candidates()]
         trials = runs.complete(searched, list(range(args.search_seeds)), args.epochs, train)
@@ -101,6 +105,7 @@ def main() -> None:
         write_search(trials, chosen, runs)
     done = runs.complete(list(chosen.values()), list(range(args.seeds)), args.epochs, train)
     results = {method: done[name] for method, name in chosen.items()}
+    settings["chosen"] = chosen
     title = f"MNIST, {args.train_size:,} training images, {report.counted(args.epochs, 'epoch')}"
     report.write(results, settings, title, runs.folder)
     draw(results, args.train_size, title, runs)

@@ -1,5 +1,6 @@
 """The G-softmax layer."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -75,7 +76,8 @@ class GSoftmax(keras.layers.Layer):
         learn: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Keras's autocast would round logits of float32 to half precision in mixed precision.
+        super().__init__(autocast=False, **kwargs)
         check_not_negative("scale", scale)
         self.scale = float(scale)
         self.start = {"mean": _start("mean", mean), "stddev": _start("stddev", stddev)}
@@ -95,6 +97,7 @@ class GSoftmax(keras.layers.Layer):
 
     def call(self, logits: Tensor, training: bool = False) -> Tensor:
         """Return x + lambda Phi(x; mu, sigma)."""
+        logits = ops.cast(logits, keras.backend.result_type(self.compute_dtype, "float32"))
         mean, stddev = ops.copy(self.mean), ops.copy(self.stddev)  # tensors, as kernels need
         # What is served must run where there is no XLA.
         function = _gsoftmax_logits if training else gsoftmax_logits
@@ -109,22 +112,19 @@ class GSoftmax(keras.layers.Layer):
 
         Args:
             data: logits of shape (examples, classes), or batches of them: a `tf.data.Dataset` or a
-                `keras.utils.PyDataset`.
+                `keras.utils.PyDataset`. The moments are taken in float64.
 
         Raises:
-            ValueError: data of another shape, or with a class whose logits are all the same.
+            ValueError: data of another shape, with a class whose logits are all the same, or with a
+                NaN or infinity.
         """
-        moments = keras.layers.Normalization(axis=-1, dtype="float32")
-        moments.adapt(data)
-        classes = moments.mean.shape[-1]
+        mean, stddev = _moments(data)
         if not self.built:
-            self.build((None, classes))
-        if classes != self.mean.shape[0]:
+            self.build((None, len(mean)))
+        if len(mean) != self.mean.shape[0]:
             expected = f"logits of shape (examples, {self.mean.shape[0]})"
-            raise invalid("data", expected, f"{classes} classes")
-        mean = ops.reshape(moments.mean, (classes,))
-        stddev = ops.convert_to_numpy(ops.sqrt(ops.reshape(moments.variance, (classes,))))
-        if not stddev.min() >= SMALLEST_STDDEV:
+            raise invalid("data", expected, f"{len(mean)} classes")
+        if stddev.min() < SMALLEST_STDDEV:
             expected = f"logits that deviate by at least {SMALLEST_STDDEV} in each class"
             raise invalid("data", expected, f"a deviation of {stddev.min()}")
         self.mean.assign(mean)
@@ -169,3 +169,27 @@ def _start(argument: str, value: Any) -> float | list[float]:
 def _check_stddev(start: float | list[float]) -> None:
     if np.min(start) < SMALLEST_STDDEV:
         raise invalid("stddev", f"at least {SMALLEST_STDDEV}", repr(start))
+
+
+def _moments(data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the population deviation of each column, merged batch by batch."""
+    count, mean, squares = 0, np.zeros(()), np.zeros(())
+    for batch in _batches(data):
+        rows = keras.ops.convert_to_numpy(batch).astype("float64")
+        if rows.ndim != 2 or rows.shape[0] < 1 or rows.shape[1] < 2:
+            raise invalid("data", "logits of shape (examples, classes)", f"shape {rows.shape}")
+        if not np.isfinite(rows).all():
+            raise invalid("data", "finite logits", f"values from {rows.min()} to {rows.max()}")
+        share = len(rows) / (count + len(rows))
+        difference = rows.mean(axis=0) - mean
+        squares = squares + len(rows) * rows.var(axis=0) + count * share * difference**2
+        count, mean = count + len(rows), mean + share * difference
+    if not count:
+        raise invalid("data", "at least one example", "none")
+    return mean, np.sqrt(squares / count)
+
+
+def _batches(data: Any) -> Iterable[Any]:
+    if isinstance(data, keras.utils.PyDataset):
+        return (data[number] for number in range(data.num_batches))
+    return data if hasattr(data, "as_numpy_iterator") else [data]

@@ -24,10 +24,15 @@ class EvidenceHead(keras.layers.Layer):
         units: the number of classes, at least 2.
         **kwargs: the arguments of every Keras layer.
 
+    Attributes:
+        multi_label: whether an example may have any number of the classes.
+
     Raises:
         ValueError: when it is called within a plain `keras.Model` that returns the dict and was
             compiled with a single loss, which would misread it.
     """
+
+    multi_label = False
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -58,8 +63,8 @@ class EvidenceHead(keras.layers.Layer):
 class LinearHead(EvidenceHead):
     """Base of the evidence heads whose logits are those of a `Dense` layer.
 
-    Further branches, for further rows of evidence, are `Dense` layers of the same size. They have
-    no regularisers, which act on the logits alone.
+    Further branches, for further rows of evidence, are `Dense` layers of the same size, without
+    regularisers unless the head gives them some.
 
     Args:
         units: the number of classes, at least 2.

@@ -75,6 +75,8 @@ class PairedGSoftmax(LinearHead):
         Features, IEEE TNNLS 2019, section III-B (https://arxiv.org/abs/1904.04317).
     """
 
+    multi_label = True
+
     def __init__(
         self,
         units: int,

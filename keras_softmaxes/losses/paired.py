@@ -6,7 +6,6 @@ import keras
 from keras import ops
 
 from keras_softmaxes.losses.base import EvidenceLoss
-from keras_softmaxes.losses.likelihood import LabelsNegativeLogLikelihood
 from keras_softmaxes.ops.checks import Tensor
 from keras_softmaxes.ops.compile import xla_compiled
 from keras_softmaxes.ops.labels import multi_hot
@@ -56,7 +55,6 @@ class PairedCrossentropy(EvidenceLoss):
 
     heads = ("PairedGSoftmax",)
     rows = (2,)
-    likelihood = LabelsNegativeLogLikelihood
 
     def __init__(
         self,

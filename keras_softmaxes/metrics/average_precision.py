@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_softmaxes.ops.average_precision import average_precision
-from keras_softmaxes.ops.checks import Tensor, check_integer, check_logits, require
+from keras_softmaxes.ops.checks import Tensor, check_integer, check_logits, invalid, require
 from keras_softmaxes.ops.labels import multi_hot
 from keras_softmaxes.ops.precision import at_least_float32
 from keras_softmaxes.ops.weights import example_weights
@@ -69,11 +69,13 @@ class MeanAveragePrecision(keras.metrics.Metric):
             self._build(scores)
         present = multi_hot(y_true, scores)
         weights = example_weights(sample_weight, scores)
-        rows = ops.concatenate([scores, present, weights], axis=1)
+        rows = ops.cast(ops.concatenate([scores, present, weights], axis=1), self.rows.dtype)
         replica, replicas = _replica()
         share = self.rows.shape[0] // replicas
         count = self.count + ops.shape(rows)[0]
         expected = f"room for all examples between two calls of `reset_state`, not {self.capacity}"
+        if rows.shape[0] is not None and rows.shape[0] > share:
+            raise invalid("capacity", f"room for a batch of {rows.shape[0]}", self.capacity)
         require(count <= share, "capacity", expected, count)
         start = (replica * share + self.count, 0)
         self.rows.assign(ops.slice_update(ops.copy(self.rows), start, rows))

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_softmaxes.ops.checks import Tensor, check_logits, invalid
+from keras_softmaxes.ops.checks import Tensor, check_finite, check_logits, invalid
 from keras_softmaxes.ops.labels import multi_hot
 from keras_softmaxes.ops.precision import at_least_float32
 from keras_softmaxes.ops.weights import example_weights
@@ -44,9 +44,8 @@ class MultiLabelMetric(keras.metrics.Metric):
         super().__init__(name=name, dtype=dtype)
         if average not in ("class", "overall"):
             raise invalid("average", "'class' or 'overall'", repr(average))
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float):
-            raise invalid("threshold", "a number", repr(threshold))
-        self.average, self.threshold = average, threshold
+        check_finite("threshold", threshold)
+        self.average, self.threshold = average, float(threshold)
         self.correct: Any = None
         self.predicted: Any = None
         self.present: Any = None
@@ -61,9 +60,9 @@ class MultiLabelMetric(keras.metrics.Metric):
                 for name in ("correct", "predicted", "present")
             )
         present = multi_hot(y_true, scores)
-        predicted = ops.cast(scores >= self.threshold, scores.dtype)
-        predicted = ops.where(ops.isnan(scores), scores, predicted)
         weights = example_weights(sample_weight, scores)
+        predicted = ops.cast(scores >= self.threshold, scores.dtype)
+        predicted = ops.where(ops.isnan(scores) & (weights > 0), scores, predicted)
         for counter, counted in (
             (self.correct, present * predicted),
             (self.predicted, predicted),
@@ -86,9 +85,9 @@ class MultiLabelMetric(keras.metrics.Metric):
     def _share_correct(self, counted: Tensor) -> Tensor:
         if counted is None:
             return ops.zeros((), dtype=self.dtype)
-        if self.average == "overall":
-            return ops.divide_no_nan(ops.sum(self.correct), ops.sum(counted))
-        return ops.mean(ops.divide_no_nan(self.correct, counted))
+        correct = ops.sum(self.correct) if self.average == "overall" else self.correct
+        counted = ops.sum(counted) if self.average == "overall" else counted
+        return ops.cast(ops.mean(ops.divide_no_nan(correct, counted)), self.dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")

@@ -7,7 +7,7 @@ import keras
 
 from keras_softmaxes.layers.head import is_evidence
 from keras_softmaxes.losses.base import ClassLoss, EvidenceLoss
-from keras_softmaxes.losses.likelihood import NegativeLogLikelihood
+from keras_softmaxes.losses.likelihood import LabelsNegativeLogLikelihood, NegativeLogLikelihood
 from keras_softmaxes.models.heads import evidence_heads
 from keras_softmaxes.ops.checks import Tensor, invalid
 
@@ -111,8 +111,9 @@ class Classifier(keras.Model):
         if training:
             _check_loss(self, self.loss)
             return super().compute_loss(x, y, y_pred["evidence"], sample_weight)
-        likelihood = getattr(self.loss, "likelihood", NegativeLogLikelihood)
-        return likelihood()(y, y_pred["probabilities"], sample_weight)
+        has_labels = any(head.multi_label for head in evidence_heads(self))
+        likelihood = LabelsNegativeLogLikelihood() if has_labels else NegativeLogLikelihood()
+        return likelihood(y, y_pred["probabilities"], sample_weight)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

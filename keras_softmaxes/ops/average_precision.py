@@ -47,6 +47,7 @@ def average_precision(labels: Tensor, scores: Tensor, weights: Tensor) -> Tensor
         raise invalid("weights", "shape (examples,)", f"a tensor of shape {tuple(weights.shape)}")
     weights = ops.broadcast_to(ops.expand_dims(weights, axis=1), ops.shape(scores))
     check_same_shape(scores=scores, weights=weights)
+    scores = ops.where(weights > 0, scores, 0)
 
     order = ops.argsort(-scores, axis=0)
     ranked, found, seen = (

@@ -32,6 +32,12 @@ def check_positive(argument: str, value: float) -> None:
         raise invalid(argument, "a finite number above 0", repr(value))
 
 
+def check_finite(argument: str, value: float) -> None:
+    """Raise ValueError unless `value` is a finite number."""
+    if not _is_finite(value):
+        raise invalid(argument, "a finite number", repr(value))
+
+
 def check_not_negative(argument: str, value: float) -> None:
     """Raise ValueError unless `value` is a finite number of at least 0."""
     if not (_is_finite(value) and value >= 0):

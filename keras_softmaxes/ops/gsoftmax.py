@@ -120,7 +120,9 @@ def _deviations(x: Tensor, mean: Tensor, stddev: Tensor) -> Tensor:
 
 def _per_class(x: Tensor, **parameters: Tensor) -> list[Tensor]:
     """Return the parameters, one for each class or for all of them, as (classes,) of x's type."""
-    classes = tuple(x.shape[-1:])
+    classes = tuple(static_shape("x", x)[-1:])
+    if None in classes:
+        raise invalid("x", "a known number of classes", f"a tensor of shape {tuple(x.shape)}")
     tensors = []
     for name, parameter in parameters.items():
         tensor = ops.convert_to_tensor(parameter, dtype=x.dtype)

@@ -22,13 +22,14 @@ def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
         (batch,), in nats.
     """
     target = at_target(one_hot(labels, probabilities), probabilities)
-    return -_finite_log(target)
+    return -ops.log(ops.maximum(target, float(_finfo(probabilities).tiny)))
 
 
 def labels_negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
     """Return -sum_i [ y_i log p_i + (1 - y_i) log(1 - p_i) ] of any number of labels an example.
 
-    Probabilities count as in `negative_log_likelihood`.
+    What a label may cost is bounded by what its type tells from certainty: half of its epsilon,
+    16.6 nats in float32, whether the label is present or absent.
 
     Args:
         labels: y, (batch, labels), of zeros and ones.
@@ -39,9 +40,9 @@ def labels_negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Ten
     """
     present = multi_hot(labels, probabilities)
     likelihood = present * probabilities + (1 - present) * (1 - probabilities)
-    return -ops.sum(_finite_log(likelihood), axis=-1)
+    smallest = float(_finfo(probabilities).eps) / 2
+    return -ops.sum(ops.log(ops.maximum(likelihood, smallest)), axis=-1)
 
 
-def _finite_log(probabilities: Tensor) -> Tensor:
-    dtype = keras.backend.standardize_dtype(probabilities.dtype)
-    return ops.log(ops.maximum(probabilities, float(ml_dtypes.finfo(dtype).tiny)))
+def _finfo(tensor: Tensor) -> ml_dtypes.finfo:
+    return ml_dtypes.finfo(keras.backend.standardize_dtype(tensor.dtype))

@@ -46,5 +46,6 @@ def paired_cross_entropy(labels: Tensor, positive: Tensor, negative: Tensor) -> 
     check_logits("positive", positive)
     check_same_shape(positive=positive, negative=negative)
     present = multi_hot(labels, positive)
-    # -log sigm(a) = softplus(-a)
-    return ops.sum(present * ops.softplus(-positive) + (1 - present) * ops.softplus(-negative), -1)
+    # -log sigm(a) = softplus(-a). Labels that could not be read stay NaN.
+    evidence = ops.where(present == 0, negative, present * positive)
+    return ops.sum(ops.softplus(-evidence), axis=-1)

@@ -25,7 +25,10 @@ def example_weights(sample_weight: Tensor, scores: Tensor) -> Tensor:
     shape = static_shape("sample_weight", weights)
     if shape == ():
         return weights * ones
-    if len(shape) > 2 or shape[1:] not in ((), (1,)):
-        expected = "shape (batch,) or (batch, 1), a weight for each example"
+    batch = scores.shape[0]
+    is_aligned = shape[0] == batch or None in (shape[0], batch)
+    if len(shape) > 2 or shape[1:] not in ((), (1,)) or not is_aligned:
+        known = "batch" if batch is None else batch
+        expected = f"shape ({known},) or ({known}, 1), a weight for each example"
         raise invalid("sample_weight", expected, f"a tensor of shape {shape}")
     return ops.reshape(weights, ops.shape(ones))

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Real
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_softmaxes.ops.checks import Tensor, check_positive, invalid
+from keras_softmaxes.ops.checks import Tensor, check_finite, check_positive, invalid
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")
@@ -53,15 +52,18 @@ class MalleableLearningRate(keras.optimizers.schedules.LearningRateSchedule):
     ) -> None:
         super().__init__()
         check_positive("initial_learning_rate", initial_learning_rate)
-        _check_numbers("boundaries", boundaries)
-        _check_numbers("exponents", exponents)
+        boundaries, exponents = list(boundaries), list(exponents)
+        for argument, values in (("boundaries", boundaries), ("exponents", exponents)):
+            for value in values:
+                check_finite(argument, value)
         if not boundaries or np.min(np.diff([0, *boundaries])) <= 0:
-            raise invalid("boundaries", "ascending steps above 0", list(boundaries))
+            raise invalid("boundaries", "ascending steps above 0", boundaries)
         if len(exponents) != len(boundaries) + 1:
             expected = f"{len(boundaries) + 1} numbers, one more than there are boundaries"
-            raise invalid("exponents", expected, list(exponents))
-        self.initial_learning_rate = initial_learning_rate
-        self.boundaries, self.exponents = list(boundaries), list(exponents)
+            raise invalid("exponents", expected, exponents)
+        self.initial_learning_rate = float(initial_learning_rate)
+        self.boundaries = [float(step) for step in boundaries]
+        self.exponents = [float(exponent) for exponent in exponents]
         self.name = name
 
     def __call__(self, step: Tensor) -> Tensor:
@@ -81,9 +83,3 @@ class MalleableLearningRate(keras.optimizers.schedules.LearningRateSchedule):
             "exponents": self.exponents,
             "name": self.name,
         }
-
-
-def _check_numbers(argument: str, values: Sequence[float]) -> None:
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
-            raise invalid(argument, "finite numbers", list(values))

@@ -113,13 +113,20 @@ class Batches(keras.utils.PyDataset):
 
 
 @pytest.mark.tensorflow
-def test_adapt_takes_a_tf_dataset():
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_moments_of_half_precision_are_taken_in_full(dtype, batched):
+    """The squares of 4,000 numbers near 300 are far beyond either type."""
     import tensorflow as tf
 
-    logits = np.random.default_rng(1).normal(size=(100, 3)).astype("float32")
+    logits = np.random.default_rng(1).normal(300, 9, size=(4000, 3))
+    logits = tf.cast(logits, dtype)
+    data = tf.data.Dataset.from_tensor_slices(logits).batch(32) if batched else logits
     layer = ks.layers.GSoftmax()
-    layer.adapt(tf.data.Dataset.from_tensor_slices(logits).batch(32))
-    np.testing.assert_allclose(numpy(layer.stddev), logits.std(axis=0), rtol=1e-5)
+    layer.adapt(data)
+    expected = tf.cast(logits, "float64").numpy()
+    np.testing.assert_allclose(numpy(layer.mean), expected.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(numpy(layer.stddev), expected.std(axis=0), rtol=1e-6)
 
 
 def test_it_is_saved_with_what_it_learned(tmp_path):
@@ -137,9 +144,9 @@ def test_it_is_saved_with_what_it_learned(tmp_path):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_its_parameters_and_logits_are_float32_in_mixed_precision(policy):
     layer = ks.layers.GSoftmax(mean=0.1001, dtype=policy)
-    x = np.array([[0.5, -1.0, 2.0]], "float32")
+    x = np.array([[0.50001, -10.03, 1000.123]], "float32")
     assert keras.backend.standardize_dtype(layer(x).dtype) == "float32"
-    assert layer(keras.Input((3,))).dtype == "float32"
+    assert layer(keras.Input((3,), dtype="float32")).dtype == "float32"
     np.testing.assert_allclose(numpy(layer(x)), x + norm.cdf(x, 0.1001, 1), atol=1e-6)
 
 
@@ -167,3 +174,21 @@ def test_bad_logits_and_data_are_refused():
         layer.adapt(np.random.default_rng(0).normal(size=(9, 2)).astype("float32"))
     with pytest.raises(ValueError, match=r"data.*deviate.*0.0"):
         layer.adapt(np.ones((9, 3), "float32"))
+    with pytest.raises(ValueError, match=r"data.*finite"):
+        layer.adapt([[0.0, 1.0, np.inf], [1.0, 0.0, 2.0]])
+    for data in (np.ones(9), np.ones((9, 1)), np.ones((0, 3))):
+        with pytest.raises(ValueError, match=r"data.*\(examples, classes\)"):
+            layer.adapt(data)
+
+
+@pytest.mark.tensorflow
+def test_the_export_serves_it_without_a_kernel_of_xla(tmp_path):
+    import tensorflow as tf
+
+    model = make_model(ks.layers.GSoftmax())
+    x, _ = make_problem()
+    model.export(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(tmp_path / "served")
+    np.testing.assert_allclose(served.serve(x), model.predict(x, verbose=0), atol=1e-6)
+    library = served.signatures["serving_default"].graph.as_graph_def().library.function
+    assert not [f for f in library if f.attr["_XlaMustCompile"].b]

@@ -107,11 +107,10 @@ def test_a_model_reports_it_and_keeps_it_when_saved(metric, average, jit_compile
     expected = pytest.approx(naive(metric, average, labels, scores), abs=1e-6)
     evaluate = partial(model.evaluate, scores, labels, batch_size=32, verbose=0, return_dict=True)
     assert evaluate()["ours"] == expected
+    model.save(tmp_path / "model.keras")
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    evaluate = partial(model.evaluate, scores, labels, batch_size=32, verbose=0, return_dict=True)
     assert evaluate()["ours"] == expected
-    config = keras.saving.serialize_keras_object(make(metric, average, name="ours"))
-    again = keras.saving.deserialize_keras_object(config)
-    assert type(again) is metric
-    assert result(again, [(labels, scores)]) == expected
 
 
 @pytest.mark.tensorflow
@@ -123,6 +122,27 @@ def test_two_replicas_agree_with_one(metric, average, two_replicas):
         model.compile(loss="binary_crossentropy", metrics=[make(metric, average, name="ours")])
     results = model.evaluate(scores, labels, batch_size=32, verbose=0, return_dict=True)
     assert results["ours"] == pytest.approx(naive(metric, average, labels, scores), abs=1e-6)
+
+
+@EACH_METRIC
+def test_batches_may_change_their_type_and_the_result_has_the_metrics(metric, average):
+    labels, scores, _ = make_problem()
+    ours = make(metric, average, dtype="float16")
+    ours.update_state(labels[:50], scores[:50])
+    ours.update_state(labels[50:].astype("float32"), scores[50:].astype("float64"))
+    assert keras.backend.standardize_dtype(ours.result().dtype) == "float16"
+    expected = naive(metric, average, labels, scores)
+    assert float(ours.result()) == pytest.approx(expected, abs=1e-3)
+
+
+@EACH_METRIC
+def test_examples_of_weight_0_are_as_if_absent_even_with_nan(metric, average):
+    labels, scores, _ = make_problem()
+    padded = np.concatenate([scores, np.full((3, 4), np.nan, "float32")])
+    weights = np.r_[np.ones(101), np.zeros(3)]
+    ours = result(make(metric, average), [(np.r_[labels, np.ones((3, 4), int)], padded, weights)])
+    assert ours == pytest.approx(naive(metric, average, labels, scores), abs=1e-6)
+    assert np.isnan(result(make(metric, average), [(np.ones((104, 4)), padded)]))
 
 
 def test_logits_have_their_own_threshold():
@@ -137,19 +157,26 @@ def test_more_examples_than_there_is_room_for_are_refused():
     metric.update_state(labels[:60], scores[:60])
     with pytest.raises(ValueError, match=r"capacity.*room.*100.*101"):
         metric.update_state(labels[60:], scores[60:])
+    with pytest.raises(ValueError, match=r"capacity.*batch of 101.*100"):
+        metrics.MeanAveragePrecision(capacity=100).update_state(labels, scores)
 
 
 @pytest.mark.parametrize(
     ("make_metric", "match"),
     [
         (lambda: F1("macro"), "average.*'class' or 'overall'.*'macro'"),
-        (lambda: F1(threshold=None), "threshold.*a number.*None"),
+        (lambda: F1(threshold=None), "threshold.*a finite number.*None"),
+        (lambda: F1(threshold=float("nan")), "threshold.*a finite number.*nan"),
         (lambda: metrics.MeanAveragePrecision(0), "capacity.*at least 1.*0"),
         (lambda: F1().update_state([[0, 2]], [[0.1, 0.2]]), "labels.*2"),
         (lambda: F1().update_state([0, 1], [0.1, 0.2]), r"y_pred.*\(2,\)"),
         (
             lambda: F1().update_state([[0, 1]], [[0.1, 0.2]], [[1.0, 1.0]]),
-            r"sample_weight.*\(batch, 1\).*\(1, 2\)",
+            r"sample_weight.*\(1, 1\).*\(1, 2\)",
+        ),
+        (
+            lambda: F1().update_state([[0, 1]], [[0.1, 0.2]], [1.0, 1.0]),
+            r"sample_weight.*\(1,\).*\(2,\)",
         ),
     ],
 )

@@ -25,8 +25,12 @@ def problem():
 def make_model(form="sigmoids", **arguments):
     inputs = keras.Input((8,))
     model = ks.models.Classifier(inputs, ks.layers.PairedGSoftmax(4, form=form)(inputs))
-    defaults = {"optimizer": keras.optimizers.Adam(0.05), "metrics": ["binary_accuracy"]}
-    model.compile(loss=ks.losses.PairedCrossentropy(), **{**defaults, **arguments})
+    defaults = {
+        "optimizer": keras.optimizers.Adam(0.05),
+        "loss": ks.losses.PairedCrossentropy(),
+        "metrics": ["binary_accuracy"],
+    }
+    model.compile(**{**defaults, **arguments})
     return model
 
 
@@ -72,9 +76,10 @@ def test_it_learns_and_its_parameters_move(problem, form, jit_compile):
         assert (numpy(gaussians.stddev) != 1).all()
 
 
-def test_evaluation_is_the_likelihood_of_the_labels(problem):
+@pytest.mark.parametrize("wrap", [lambda loss: loss, lambda loss: [loss]])
+def test_evaluation_is_the_likelihood_of_the_labels(problem, wrap):
     x, y = problem
-    model = make_model()
+    model = make_model(loss=wrap(ks.losses.PairedCrossentropy()))
     probabilities = model.predict(x, verbose=0)
     expected = -np.log(np.where(y == 1, probabilities, 1 - probabilities)).sum(axis=1)
     weights = np.linspace(0, 2, len(x))
@@ -105,6 +110,15 @@ def test_adapt_takes_the_moments_of_both_branches(problem):
         logits = x @ numpy(branch.kernel)
         np.testing.assert_allclose(numpy(gaussians.mean), logits.mean(axis=0), atol=1e-5)
         np.testing.assert_allclose(numpy(gaussians.stddev), logits.std(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_adapt_is_exact_in_mixed_precision(policy):
+    x = np.random.default_rng(0).normal(20, 1, size=(4000, 2)).astype("float32")
+    head = ks.layers.PairedGSoftmax(3, kernel_initializer="ones", dtype=policy)
+    head.adapt(x)
+    np.testing.assert_allclose(numpy(head.positive.mean), x.sum(axis=1).mean(), rtol=0.01)
+    np.testing.assert_allclose(numpy(head.positive.stddev), x.sum(axis=1).std(), rtol=0.01)
 
 
 @FORMS

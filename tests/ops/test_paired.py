@@ -54,6 +54,14 @@ def test_it_is_finite_at_extremes(mode, dtype, largest):
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
+def test_infinite_evidence_that_is_not_asked_for_does_not_matter():
+    losses = ks.ops.paired_cross_entropy(
+        [[0, 1]], np.array([[-np.inf, 1.0]], "float32"), np.array([[3.0, -np.inf]], "float32")
+    )
+    expected = -log_expit(3.0) - log_expit(1.0)
+    assert float(losses[0]) == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("labels", "match"),
     [

@@ -23,6 +23,14 @@ def test_its_logarithm_is_piecewise_linear_and_then_constant():
     np.testing.assert_allclose(rates(steps), 0.1 * np.exp(exponents), rtol=1e-5)
 
 
+def test_numpy_arrays_are_kept_as_numbers():
+    arguments = {"boundaries": np.array([1000, 1100]), "exponents": np.array([0, -8, -9])}
+    np.testing.assert_array_equal(rates([500], **arguments), rates([500]))
+    schedule = ks.schedules.MalleableLearningRate(np.float32(0.5), **arguments)
+    assert schedule.get_config()["boundaries"] == [1000, 1100]
+    assert all(type(number) is float for number in schedule.get_config()["exponents"])
+
+
 def test_one_piece_is_the_logspace_rate():
     geometric = 0.1 * np.geomspace(1, 1e-2, 11)
     ours = rates(range(11), boundaries=[10], exponents=[0, np.log(1e-2)])
