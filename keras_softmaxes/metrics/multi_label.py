@@ -17,7 +17,7 @@ class MultiLabelMetric(keras.metrics.Metric):
     Args:
         average: "class" takes the mean over the labels, "overall" counts all labels together.
         threshold: the probability from which a label is predicted; 0 for logits.
-        name: name of the metric.
+        name: name of the metric, that of its class by default.
         dtype: the type of the metric's result.
 
     Call arguments:
@@ -34,6 +34,8 @@ class MultiLabelMetric(keras.metrics.Metric):
         Luo et al., G-softmax, IEEE TNNLS 2019, Eq. 22 (https://arxiv.org/abs/1904.04317).
     """
 
+    default_name: str
+
     def __init__(
         self,
         average: str = "class",
@@ -41,7 +43,7 @@ class MultiLabelMetric(keras.metrics.Metric):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name or self.default_name, dtype=dtype)
         if average not in ("class", "overall"):
             raise invalid("average", "'class' or 'overall'", repr(average))
         check_finite("threshold", threshold)
@@ -124,14 +126,7 @@ class MultiLabelPrecision(MultiLabelMetric):
         Luo et al., G-softmax, IEEE TNNLS 2019, Eq. 22 (https://arxiv.org/abs/1904.04317).
     """
 
-    def __init__(
-        self,
-        average: str = "class",
-        threshold: float = 0.5,
-        name: str = "multi_label_precision",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(average, threshold, name, dtype)
+    default_name = "multi_label_precision"
 
     def result(self) -> Tensor:
         """Return the precision of the examples so far."""
@@ -172,14 +167,7 @@ class MultiLabelRecall(MultiLabelMetric):
         Luo et al., G-softmax, IEEE TNNLS 2019, Eq. 22 (https://arxiv.org/abs/1904.04317).
     """
 
-    def __init__(
-        self,
-        average: str = "class",
-        threshold: float = 0.5,
-        name: str = "multi_label_recall",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(average, threshold, name, dtype)
+    default_name = "multi_label_recall"
 
     def result(self) -> Tensor:
         """Return the recall of the examples so far."""
@@ -220,14 +208,7 @@ class MultiLabelF1(MultiLabelMetric):
         Luo et al., G-softmax, IEEE TNNLS 2019, Eq. 22 (https://arxiv.org/abs/1904.04317).
     """
 
-    def __init__(
-        self,
-        average: str = "class",
-        threshold: float = 0.5,
-        name: str = "multi_label_f1",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(average, threshold, name, dtype)
+    default_name = "multi_label_f1"
 
     def result(self) -> Tensor:
         """Return the F1 of the examples so far, 0 where precision and recall are."""
