@@ -5,7 +5,7 @@
 Four classes of points in the plane; a small network under a softmax, and under DropMax with a fixed
 retain probability, `ClassDropout`, as in the figure. Draws the largest class probability as
 contours, the classes as colours and the errors as crosses; writes them as decision_boundaries.png,
-and the test errors over the seeds as decision_boundaries.json. About a minute.
+and the test errors over the seeds as decision_boundaries.json. Some minutes.
 """
 
 import argparse
