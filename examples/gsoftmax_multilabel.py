@@ -11,7 +11,6 @@ means of Eqs. 21 and 22 with 95 % intervals; writes results.json, results.csv an
 """
 
 import argparse
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 import separability
 from intervals import Interval, mean_interval
 from matplotlib import pyplot as plt
-from report import counted
+from report import counted, write_csv
 from rich.console import Console
 from rich.table import Table
 from runs import Runs, versions, write_json
@@ -103,7 +102,7 @@ def main() -> None:
         runs.folder / "results.json",
         {"settings": settings, "versions": versions(), "methods": summary, "analysis": analysis},
     )
-    write_csv(results, runs.folder / "results.csv")
+    write_csv(results, SCORES, runs.folder / "results.csv")
     draw(results, title, runs.folder / "results.png")
     draw_classes(results, data.labels, title, runs.folder / "classes.png")
 
@@ -282,14 +281,6 @@ def label_means(done: list[dict[str, Any]], *path: str) -> np.ndarray:
             run = run[key]
         values.append(run)
     return np.mean(values, axis=0)
-
-
-def write_csv(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    columns = ["method", "seed", *SCORES, "seconds"]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(run for done in results.values() for run in done)
 
 
 def draw(results: dict[str, list[dict[str, Any]]], title: str, path: Path) -> None:

@@ -1,6 +1,7 @@
 """The results of a comparison: a printed table, a JSON file, a CSV file and a chart."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def write(
     }
     summary = {"settings": settings, "seeds": seeds, "versions": versions(), "methods": rows}
     write_json(folder / "results.json", summary)
-    _write_csv(results, folder / "results.csv")
+    write_csv(results, ["test_error"], folder / "results.csv")
     _draw(errors, means, title, folder / "results.png")
     return means
 
@@ -68,8 +69,9 @@ def _show(means: dict[str, Interval], ratios: dict[str, Interval], title: str) -
     Console().print(table)
 
 
-def _write_csv(results: Results, path: Path) -> None:
-    columns = ["method", "seed", "test_error", "seconds"]
+def write_csv(results: Results, measured: Sequence[str], path: Path) -> None:
+    """Write a line for each run: its method and seed, what was measured, and the seconds."""
+    columns = ["method", "seed", *measured, "seconds"]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()

@@ -114,6 +114,15 @@ def require(condition: Tensor, argument: str, expected: str, received: Tensor) -
         )
 
 
+def positive_stddev(stddev: Tensor) -> Tensor:
+    """Return standard deviations that are above 0; others are refused, or become NaN.
+
+    See `require` for where they can be refused.
+    """
+    require(stddev > 0, "stddev", "standard deviations above 0", stddev)
+    return ops.where(stddev > 0, stddev, float("nan"))
+
+
 def _is_finite(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 

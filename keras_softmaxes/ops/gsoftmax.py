@@ -15,7 +15,7 @@ from keras_softmaxes.ops.checks import (
     check_class_logits,
     check_not_negative,
     invalid,
-    require,
+    positive_stddev,
     static_shape,
 )
 from keras_softmaxes.ops.precision import at_least_float32
@@ -54,8 +54,7 @@ def gaussian_cdf(x: Tensor, mean: Tensor, stddev: Tensor) -> Tensor:
     """
     x = at_least_float32(ops.convert_to_tensor(x))
     mean, stddev = _per_class(x, mean=mean, stddev=stddev)
-    require(stddev > 0, "stddev", "standard deviations above 0", stddev)
-    return _gaussian_cdf(x, mean, ops.where(stddev > 0, stddev, float("nan")))
+    return _gaussian_cdf(x, mean, positive_stddev(stddev))
 
 
 def gsoftmax_logits(logits: Tensor, mean: Tensor, stddev: Tensor, scale: float = 1.0) -> Tensor:

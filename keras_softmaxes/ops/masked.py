@@ -7,6 +7,7 @@ import ml_dtypes
 from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor, check_logits, check_same_shape
+from keras_softmaxes.ops.counting import how_many
 from keras_softmaxes.ops.labels import at_target, one_hot
 
 LOG_EPSILON = math.log(1e-20)
@@ -106,7 +107,7 @@ def sampled_classes(uniform: Tensor, count: int) -> tuple[Tensor, Tensor]:
     def halve(_: Tensor, bounds: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         low, high = bounds
         middle = (low + high) / 2
-        is_enough = _how_many(uniform <= middle, uniform) >= count
+        is_enough = how_many(uniform <= middle, uniform) >= count
         return ops.where(is_enough, low, middle), ops.where(is_enough, middle, high)
 
     # From a distance of 2, to one below what lies between two uniform numbers.
@@ -114,9 +115,5 @@ def sampled_classes(uniform: Tensor, count: int) -> tuple[Tensor, Tensor]:
     low, high = ops.fori_loop(0, halvings, halve, (-one, one))
     # Between the bounds is one number, the n-th, and what is equal to it.
     is_below, is_nth = uniform <= low, (uniform > low) & (uniform <= high)
-    place = _how_many(is_below, uniform) + ops.cumsum(ops.cast(is_nth, uniform.dtype), axis=-1)
+    place = how_many(is_below, uniform) + ops.cumsum(ops.cast(is_nth, uniform.dtype), axis=-1)
     return is_below | (is_nth & (place < count)), is_below | (is_nth & (place <= count))
-
-
-def _how_many(chosen: Tensor, like: Tensor) -> Tensor:
-    return ops.sum(ops.cast(chosen, like.dtype), axis=-1, keepdims=True)

@@ -6,7 +6,13 @@ deviation of class i of m classes.
 
 from keras import ops
 
-from keras_softmaxes.ops.checks import Tensor, check_same_shape, invalid, require, static_shape
+from keras_softmaxes.ops.checks import (
+    Tensor,
+    check_same_shape,
+    invalid,
+    positive_stddev,
+    static_shape,
+)
 from keras_softmaxes.ops.precision import at_least_float32
 
 
@@ -104,5 +110,4 @@ def _checked(stddev: Tensor) -> Tensor:
     shape = static_shape("stddev", stddev)
     if len(shape) != 1 or shape[0] is None:
         raise invalid("stddev", "shape (classes,)", f"a tensor of shape {shape}")
-    require(stddev > 0, "stddev", "standard deviations above 0", stddev)
-    return ops.where(stddev > 0, stddev, float("nan"))
+    return positive_stddev(stddev)

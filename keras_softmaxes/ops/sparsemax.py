@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from keras_softmaxes.ops.checks import Tensor, check_logits
+from keras_softmaxes.ops.counting import how_many
 from keras_softmaxes.ops.labels import at_target, one_hot
 from keras_softmaxes.ops.precision import at_least_float32
 
@@ -122,7 +123,7 @@ def _projection(logits: Tensor) -> Tensor:
     start, _ = _newton_step(shifted, ops.zeros_like(largest))  # 0 may be rounded to above tau
     probabilities = ops.relu(shifted - _threshold(shifted, start))
     support = probabilities > 0
-    size = _count(support, logits)
+    size = how_many(support, logits)
     # Nothing is in the support of NaN.
     probabilities = ops.where(size > 0, probabilities, float("nan"))
 
@@ -174,10 +175,6 @@ def _newton_step(logits: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
     it never leads above the zero.
     """
     probabilities = ops.relu(logits - threshold)
-    size = _count(probabilities > 0, logits)
+    size = how_many(probabilities > 0, logits)
     excess = ops.sum(probabilities, axis=-1, keepdims=True) - 1
     return threshold + excess / size, size
-
-
-def _count(support: Tensor, like: Tensor) -> Tensor:
-    return ops.sum(ops.cast(support, like.dtype), axis=-1, keepdims=True)
