@@ -80,6 +80,49 @@ def thirteen_layer_convnet(
     return layers.GlobalAveragePooling2D()(x)
 
 
+def mnist_convnet(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """The network of the adversarial-dropout paper for MNIST, up to its cut.
+
+    Three convolutions of 32, 64 and 128 filters, each with max pooling and dropout.
+
+    Args:
+        inputs: (batch, 28, 28, 1).
+
+    Returns:
+        Features, (batch, 2048), before the cut, a dense layer of 625 units and the head.
+    """
+    x = inputs
+    for filters in (32, 64, 128):
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D(padding="same")(x)
+        x = layers.Dropout(0.5)(x)
+    return layers.Flatten()(x)
+
+
+def conv_large(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Conv-Large, the network of the adversarial-dropout paper for SVHN and CIFAR-10.
+
+    Three convolutions of 128 filters and three of 256, all of 3 x 3, max pooling and dropout after
+    each three; one of 512 filters of 3 x 3 that pads nothing, then of 256 and 128 of 1 x 1; all
+    with batch normalisation and leaky relu; the mean over the image at the end.
+
+    Args:
+        inputs: (batch, height, width, channels), of 32 x 32 in the paper.
+
+    Returns:
+        Features, (batch, 128), before the cut and the head.
+    """
+    x = inputs
+    for filters in (128, 256):
+        for _ in range(3):
+            x = _normalised_leaky_relu(layers.Conv2D(filters, 3, padding="same")(x))
+        x = layers.Dropout(0.5)(layers.MaxPooling2D()(x))
+    x = _normalised_leaky_relu(layers.Conv2D(512, 3)(x))
+    for filters in (256, 128):
+        x = _normalised_leaky_relu(layers.Conv2D(filters, 1)(x))
+    return layers.GlobalAveragePooling2D()(x)
+
+
 def kaiming_fan_out() -> keras.Initializer:
     """Return normal weights of variance 2 / fan_out, He et al.'s for the way back."""
     return keras.initializers.VarianceScaling(
@@ -98,6 +141,10 @@ def shifted_and_flipped(inputs: keras.KerasTensor, pixels: int = 4) -> keras.Ker
         inputs
     )
     return layers.RandomFlip("horizontal")(x)
+
+
+def _normalised_leaky_relu(x: keras.KerasTensor) -> keras.KerasTensor:
+    return layers.LeakyReLU(0.1)(layers.BatchNormalization()(x))
 
 
 def _normalised_relu(x: keras.KerasTensor, weight_decay: float = 0.0) -> keras.KerasTensor:

@@ -18,7 +18,12 @@ Results = dict[str, list[dict[str, Any]]]
 
 
 def write(
-    results: Results, settings: dict[str, Any], title: str, folder: Path
+    results: Results,
+    settings: dict[str, Any],
+    title: str,
+    folder: Path,
+    titles: dict[str, str] | None = None,
+    baseline: str = BASELINE,
 ) -> dict[str, Interval]:
     """Print the results and write results.json, results.csv and results.png.
 
@@ -27,32 +32,35 @@ def write(
         settings: what all runs share.
         title: the setting in words.
         folder: where the files go.
+        titles: what to call the methods; None takes it from `methods.METHODS`.
+        baseline: the method that the others are compared with.
 
     Returns:
         Each method's mean test error in per cent, with its interval over the seeds.
     """
+    titles = titles or {method: METHODS[method].title for method in results}
     errors = {method: [run["test_error"] for run in runs] for method, runs in results.items()}
     seeds = [run["seed"] for run in next(iter(results.values()))]
     title = f"{title}, {counted(len(seeds), 'seed')}"
     means = {method: mean_interval(values) for method, values in errors.items()}
     ratios = {
-        method: ratio_interval(values, errors[BASELINE])
+        method: ratio_interval(values, errors[baseline])
         for method, values in errors.items()
-        if BASELINE in errors and method != BASELINE
+        if baseline in errors and method != baseline
     }
-    _show(means, ratios, title)
+    _show(means, ratios, title, titles, baseline)
     rows = {
         method: {
             "test_errors": values,
             "mean": means[method].plain(),
-            "ratio_to_softmax": ratios[method].plain() if method in ratios else None,
+            f"ratio_to_{baseline}": ratios[method].plain() if method in ratios else None,
         }
         for method, values in errors.items()
     }
     summary = {"settings": settings, "seeds": seeds, "versions": versions(), "methods": rows}
     write_json(folder / "results.json", summary)
     write_csv(results, ["test_error"], folder / "results.csv")
-    _draw(errors, means, title, folder / "results.png")
+    _draw(errors, means, title, titles, folder / "results.png")
     return means
 
 
@@ -61,11 +69,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' * (count != 1)}"
 
 
-def _show(means: dict[str, Interval], ratios: dict[str, Interval], title: str) -> None:
-    table = Table("method", "test error, % [95 %]", "ratio to softmax [95 %]", title=title)
+def _show(
+    means: dict[str, Interval],
+    ratios: dict[str, Interval],
+    title: str,
+    titles: dict[str, str],
+    baseline: str,
+) -> None:
+    table = Table("method", "test error, % [95 %]", f"ratio to {baseline} [95 %]", title=title)
     for method, mean in means.items():
         ratio = ratios[method].describe(3) if method in ratios else ""
-        table.add_row(METHODS[method].title, mean.describe(), ratio)
+        table.add_row(titles[method], mean.describe(), ratio)
     Console().print(table)
 
 
@@ -79,7 +93,11 @@ def write_csv(results: Results, measured: Sequence[str], path: Path) -> None:
 
 
 def _draw(
-    errors: dict[str, list[float]], means: dict[str, Interval], title: str, path: Path
+    errors: dict[str, list[float]],
+    means: dict[str, Interval],
+    title: str,
+    titles: dict[str, str],
+    path: Path,
 ) -> None:
     """Draw the mean test error and its interval, and below it each seed's, the first one lowest."""
     mpl.use("Agg")
@@ -92,7 +110,7 @@ def _draw(
         axes.annotate(
             f"{mean:.2f}", (mean, height), (0, 8), textcoords="offset points", ha="center"
         )
-    axes.set_yticks(range(len(means)), [METHODS[method].title for method in reversed(means)])
+    axes.set_yticks(range(len(means)), [titles[method] for method in reversed(means)])
     axes.set_ylim(-0.6, len(means) - 0.2)
     axes.set_xlabel("test error, %: seeds, mean and 95 % interval")
     axes.set_title(title)

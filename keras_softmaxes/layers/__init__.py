@@ -1,5 +1,6 @@
 """The layers: all the weights and all the randomness."""
 
+from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout as AdversarialDropout
 from keras_softmaxes.layers.attention import ClassAttention as ClassAttention
 from keras_softmaxes.layers.dropmax import DropMax as DropMax
 from keras_softmaxes.layers.gaussian_mixture import GaussianMixture as GaussianMixture

@@ -1,5 +1,6 @@
 """The maths: pure functions of tensors, per example, without state, randomness or reduction."""
 
+from keras_softmaxes.ops.adversarial_dropout import adversarial_mask as adversarial_mask
 from keras_softmaxes.ops.attention import attention_terms as attention_terms
 from keras_softmaxes.ops.average_precision import average_precision as average_precision
 from keras_softmaxes.ops.dropmax import dropmax_log_mask as dropmax_log_mask

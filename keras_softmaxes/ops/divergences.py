@@ -53,3 +53,33 @@ def bernoulli_negative_entropy(logits: Tensor) -> Tensor:
         The negative entropy in nats, in [-log 2, 0], of the same shape.
     """
     return ops.sigmoid(logits) * logits - ops.softplus(logits)
+
+
+def categorical_kl(log_probabilities: Tensor, other_log_probabilities: Tensor) -> Tensor:
+    """KL divergence between distributions over classes.
+
+    KL(p || q) = sum_k p_k (log p_k - log q_k), finite where the logarithms are.
+
+    Args:
+        log_probabilities: log p, (batch, classes).
+        other_log_probabilities: log q, of the same shape.
+
+    Returns:
+        The divergence in nats, (batch,).
+    """
+    difference = log_probabilities - other_log_probabilities
+    return ops.sum(ops.exp(log_probabilities) * difference, axis=-1)
+
+
+def squared_distance(predictions: Tensor, other_predictions: Tensor) -> Tensor:
+    """Squared Euclidean distance of predictions, ||y - y'||^2.
+
+    Args:
+        predictions: y, (batch, ...).
+        other_predictions: y', of the same shape.
+
+    Returns:
+        The distance, (batch,).
+    """
+    difference = ops.square(predictions - other_predictions)
+    return ops.sum(difference, axis=tuple(range(1, len(difference.shape))))

@@ -1,0 +1,122 @@
+"""Batches of labelled and unlabelled rows."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_softmaxes.ops.checks import check_integer, invalid
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def semi_supervised(
+    labelled: Any,
+    unlabelled: Any,
+    labelled_batch_size: int = 32,
+    unlabelled_batch_size: int = 96,
+    *,
+    shuffle_buffer: int = 100_000,
+    indexed: bool = False,
+    seed: int | None = None,
+) -> "tf.data.Dataset":
+    """Return batches of labelled and unlabelled rows, for `fit`.
+
+    Each batch is (x, y, weight) with as many rows of either kind as is asked for, spread evenly.
+    An unlabelled row has the weight 0, and a label that means nothing. A labelled one has the
+    weight rows / labelled rows, so that Keras's loss, the sum over all rows divided by their
+    number, is the mean over the labelled rows; also on replicas, where each has as many rows.
+
+    An epoch goes through the unlabelled rows once, without those that do not fill a batch; the
+    labelled rows are repeated. Augment either dataset by its `map` beforehand.
+
+    Args:
+        labelled: a pair of arrays (x, y), or a `tf.data.Dataset` of such rows.
+        unlabelled: an array x, or a `tf.data.Dataset` of such rows.
+        labelled_batch_size: labelled rows a batch, at least 1. The adversarial-dropout paper's
+            code takes 32 for MNIST.
+        unlabelled_batch_size: unlabelled rows a batch, at least 1.
+        shuffle_buffer: out of how many rows each next one is drawn, at least 1.
+        indexed: whether x is `{"inputs": x, "index": index}`, for
+            `keras_softmaxes.perturbations.TemporalEnsembling`. The labelled rows come first: they
+            have the indices from 0, the unlabelled ones those that follow.
+        seed: integer that fixes the order; None takes it from `keras.utils.set_random_seed`.
+
+    Returns:
+        A `tf.data.Dataset`, in a new order at each epoch.
+
+    Raises:
+        ValueError: sizes that are not integers of at least 1; in the scope of a strategy, a batch
+            that its replicas cannot share evenly; with `indexed`, labelled rows of unknown number.
+
+    Example:
+        >>> import numpy as np
+        >>> import keras_softmaxes as ks
+        >>> x, y = np.ones((64, 8), "float32"), np.zeros(64, "int32")
+        >>> batches = ks.datasets.semi_supervised((x[:16], y[:16]), x[16:], 4, 12)
+        >>> features, labels, weights = next(iter(batches))
+        >>> float(weights[0]), int(np.sum(weights > 0)), len(list(batches))
+        (4.0, 4, 4)
+
+    Reference:
+        Park et al., Adversarial Dropout for Supervised and Semi-supervised Learning, AAAI 2018
+        (https://arxiv.org/abs/1707.03631).
+    """
+    import tensorflow as tf
+
+    check_integer("labelled_batch_size", labelled_batch_size, least=1)
+    check_integer("unlabelled_batch_size", unlabelled_batch_size, least=1)
+    check_integer("shuffle_buffer", shuffle_buffer, least=1)
+    rows = labelled_batch_size + unlabelled_batch_size
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if rows % replicas:
+        expected = f"batches of a multiple of {replicas} rows, one share for each replica"
+        raise invalid("unlabelled_batch_size", expected, unlabelled_batch_size)
+
+    labelled, unlabelled = _dataset(labelled), _dataset(unlabelled)
+    if indexed:
+        labelled, unlabelled = _numbered(labelled, unlabelled)
+    labelled = labelled.shuffle(shuffle_buffer, seed).repeat().batch(labelled_batch_size)
+    unlabelled = unlabelled.shuffle(shuffle_buffer, seed)
+    unlabelled = unlabelled.batch(unlabelled_batch_size, drop_remainder=True)
+
+    weights = np.zeros(rows, "float32")
+    weights[:labelled_batch_size] = rows / labelled_batch_size
+    order = _spread(labelled_batch_size, unlabelled_batch_size)
+
+    def join(known: Any, others: Any) -> Any:
+        x, y = known
+        anything = tf.repeat(y[:1], unlabelled_batch_size, axis=0)
+        x = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), x, others)
+        batch = (x, tf.concat([y, anything], axis=0), weights)
+        return tf.nest.map_structure(lambda each: tf.gather(each, order), batch)
+
+    return tf.data.Dataset.zip((labelled, unlabelled)).map(join).prefetch(tf.data.AUTOTUNE)
+
+
+def _dataset(rows: Any) -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    return rows if isinstance(rows, tf.data.Dataset) else tf.data.Dataset.from_tensor_slices(rows)
+
+
+def _numbered(labelled: Any, unlabelled: Any) -> tuple[Any, Any]:
+    """Number the rows, first the labelled ones."""
+    count = int(labelled.cardinality())
+    if count < 0:
+        raise invalid("labelled", "a known number of rows, to be indexed", labelled)
+
+    def with_index(index: Any, row: Any) -> Any:
+        x, y = row
+        return {"inputs": x, "index": index}, y
+
+    return (
+        labelled.enumerate().map(with_index),
+        unlabelled.enumerate(count).map(lambda index, x: {"inputs": x, "index": index}),
+    )
+
+
+def _spread(labelled: int, unlabelled: int) -> np.ndarray:
+    """Return an order in which both kinds of rows are spread evenly over a batch."""
+    positions = [(np.arange(count) + 0.5) / count for count in (labelled, unlabelled)]
+    return np.argsort(np.concatenate(positions), kind="stable")

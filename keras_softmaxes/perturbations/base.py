@@ -1,0 +1,62 @@
+"""What the perturbations share."""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_softmaxes.ops.checks import Tensor, check_not_negative
+
+if TYPE_CHECKING:
+    from keras_softmaxes.perturbations.step import Step
+
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+class Perturbation:
+    """Base of what `keras_softmaxes.models.AdversarialDropoutMixin` adds to the objective.
+
+    Args:
+        weight: what the term is multiplied by: a number of at least 0, or a schedule of the
+            optimizer's steps, such as `keras_softmaxes.schedules.GaussianRampUp`.
+
+    Attributes:
+        perturbs_inputs: whether it needs gradients with respect to the model's inputs.
+    """
+
+    perturbs_inputs = False
+
+    def __init__(self, weight: float | Schedule = 1.0) -> None:
+        if not isinstance(weight, Schedule):
+            check_not_negative("weight", weight)
+        self.weight = weight
+
+    def compile(self, model: keras.Model) -> None:
+        """Refuse a model that the perturbation cannot train, and create variables."""
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The state that is saved with the model."""
+        return []
+
+    def term(self, step: "Step") -> Tensor:
+        """Return the term of one batch, a scalar, scaled for replicas as Keras's losses are."""
+        raise NotImplementedError
+
+    def weighted_term(self, step: "Step") -> Tensor:
+        """Return the term times its weight at the optimizer's step."""
+        weight = self.weight
+        if isinstance(weight, Schedule):
+            weight = weight(step.iteration)
+        return weight * self.term(step)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        weight = self.weight
+        if isinstance(weight, Schedule):
+            weight = keras.saving.serialize_keras_object(weight)
+        return {"weight": weight}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Perturbation":
+        """Return the perturbation of a configuration."""
+        return cls(**keras.saving.deserialize_keras_object(config))

@@ -1,0 +1,148 @@
+"""Perturbations of the inputs: adversarial training and virtual adversarial training."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_softmaxes.ops.checks import Tensor, check_integer, check_positive
+from keras_softmaxes.ops.divergences import categorical_kl
+from keras_softmaxes.perturbations.base import Perturbation, Schedule
+from keras_softmaxes.perturbations.predictions import check_class_probabilities
+from keras_softmaxes.perturbations.step import Step
+
+
+class InputPerturbation(Perturbation):
+    """Base of the perturbations that add something small to the inputs.
+
+    Args:
+        epsilon: how large that is, above 0, in the units of the inputs.
+        weight: a number of at least 0, or a schedule.
+    """
+
+    perturbs_inputs = True
+
+    def __init__(self, epsilon: float, weight: float | Schedule = 1.0) -> None:
+        super().__init__(weight)
+        check_positive("epsilon", epsilon)
+        self.epsilon = epsilon
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class AdversarialTraining(InputPerturbation):
+    """AT: the loss at inputs moved by the fast gradient sign method.
+
+        L = l( y, f(x + epsilon sign(dl/dx)) )
+
+    l is the loss that the model was compiled with, sample weights included. The inputs are not
+    clipped to a range of pixels.
+
+    Args:
+        epsilon: the largest change of an entry of the inputs (its L-infinity norm), above 0.
+            Goodfellow et al. take 0.25 for MNIST's pixels in [0, 1].
+        weight: a number of at least 0 or a schedule; 1 is their mixture of halves, twice.
+
+    Raises:
+        ValueError: an epsilon that is not above 0, a weight below 0; in training, inputs that are
+            not one tensor of floats, or a batch without labels.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> perturbation = ks.perturbations.AdversarialTraining(epsilon=0.25)
+
+    Reference:
+        Goodfellow et al., Explaining and Harnessing Adversarial Examples, ICLR 2015
+        (https://arxiv.org/abs/1412.6572).
+    """
+
+    def term(self, step: Step) -> Tensor:
+        """Return the loss at the adversarial inputs."""
+        direction = ops.sign(step.input_gradient(step.magnified_loss))
+        return step.supervised_loss(step.outputs_at(step.inputs + self.epsilon * direction))
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class VirtualAdversarialTraining(InputPerturbation):
+    """VAT: the divergence to inputs moved in the direction that raises it the most.
+
+        L = KL( f(x) || f(x + r) ),  ||r||_2 = epsilon,  f(x) a constant for gradients
+
+    over all rows, labelled or not. The direction is the dominant eigenvector of the divergence's
+    Hessian at r = 0, H = J^T diag(p) J, where J is the Jacobian of log p, found by power steps from
+    a random one. A step multiplies by J and then by its transpose. The first product is the
+    difference of log p over the whole radius epsilon, the second the gradient of the clean pass
+    itself. So there is no small xi to choose, which in float32 easily leaves nothing but rounding,
+    and each power step costs one pass forward and one back to the inputs.
+
+    The direction is computed in float32, and scaled so that half precision can hold it.
+
+    Args:
+        epsilon: the L2 norm of the change of an example, above 0, in the units of the inputs.
+        weight: a number of at least 0 or a schedule. Miyato et al. have 1.
+        power_steps: how many power steps, at least 1, which is Miyato et al.'s.
+
+    Raises:
+        ValueError: an epsilon that is not above 0, a weight below 0, power steps that are not an
+            integer of at least 1; in compile, a loss that makes the outputs no distribution over
+            classes; in training, inputs that are not one tensor of floats.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> perturbation = ks.perturbations.VirtualAdversarialTraining(epsilon=1.5)
+
+    Reference:
+        Miyato et al., Virtual Adversarial Training, TPAMI 2018, Eqs. 5 to 12
+        (https://arxiv.org/abs/1704.03976).
+    """
+
+    def __init__(
+        self, epsilon: float, weight: float | Schedule = 1.0, power_steps: int = 1
+    ) -> None:
+        super().__init__(epsilon, weight)
+        check_integer("power_steps", power_steps, least=1)
+        self.power_steps = power_steps
+
+    def compile(self, model: keras.Model) -> None:
+        """Refuse a model whose predictions have no KL divergence."""
+        check_class_probabilities(model.loss)
+
+    def term(self, step: Step) -> Tensor:
+        """Return the mean divergence."""
+        clean = ops.stop_gradient(step.log_probabilities(step.outputs))
+        direction = _unit(step.draw_normal())
+        for _ in range(self.power_steps):
+            direction = self._power_step(step, clean, direction)
+        moved = step.log_probabilities(step.outputs_at(self._moved(step, direction)))
+        return step.mean(categorical_kl(clean, moved))
+
+    def _power_step(self, step: Step, clean: Tensor, direction: Tensor) -> Tensor:
+        moved = step.log_probabilities(step.outputs_at(self._moved(step, direction)))
+        probabilities = ops.exp(clean)
+        along = probabilities * (moved - clean)
+        along = along - probabilities * ops.sum(along, axis=-1, keepdims=True)
+        largest = ops.max(ops.abs(along), axis=-1, keepdims=True)
+        along = ops.stop_gradient(ops.divide_no_nan(along, largest))
+        gradient = step.input_gradient(
+            lambda outputs: ops.sum(along * step.log_probabilities(outputs))
+        )
+        return _unit(gradient)
+
+    def _moved(self, step: Step, direction: Tensor) -> Tensor:
+        return step.inputs + ops.cast(self.epsilon * direction, step.inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "power_steps": self.power_steps}
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Return the vectors divided by their L2 norms, in float32; zeros stay zeros."""
+    vectors = ops.cast(vectors, "float32")
+    axes = tuple(range(1, len(vectors.shape)))
+    vectors = ops.divide_no_nan(vectors, ops.max(ops.abs(vectors), axis=axes, keepdims=True))
+    squares = ops.sum(ops.square(vectors), axis=axes, keepdims=True)
+    return ops.divide_no_nan(vectors, ops.sqrt(squares))

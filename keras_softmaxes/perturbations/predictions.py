@@ -1,0 +1,78 @@
+"""What the outputs of a model mean, told by its loss."""
+
+from typing import Any
+
+import keras
+import ml_dtypes
+from keras import ops
+
+from keras_softmaxes.layers.head import is_evidence
+from keras_softmaxes.losses.base import ClassLoss
+from keras_softmaxes.losses.paired import PairedCrossentropy
+from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.ops.precision import at_least_float32
+
+BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
+CATEGORICAL = (
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.SparseCategoricalCrossentropy,
+    ClassLoss,
+)
+CATEGORICAL_NAMES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+
+
+def check_single_loss(loss: Any) -> None:
+    """Refuse models of several outputs, whose terms would need weights of their own."""
+    if loss is None or keras.tree.is_nested(loss):
+        raise invalid("loss", "a single loss, of a model with one output", repr(loss))
+
+
+def check_class_probabilities(loss: Any) -> None:
+    """Refuse losses that do not make the outputs a distribution over classes."""
+    is_categorical = isinstance(loss, CATEGORICAL) and not isinstance(loss, PairedCrossentropy)
+    if not is_categorical and loss not in CATEGORICAL_NAMES:
+        expected = "a loss of classes, whose probabilities have a KL divergence"
+        raise invalid("loss", expected, f"{loss!r} (try divergence='quadratic')")
+
+
+def predictions(outputs: Any, loss: Any) -> Tensor:
+    """Return what the outputs predict, at least in float32.
+
+    Args:
+        outputs: what a model returns.
+        loss: the loss it was compiled with.
+
+    Returns:
+        Probabilities, where `outputs` are the dict of an evidence head or the loss reads logits;
+        else the outputs as they are.
+    """
+    if is_evidence(outputs):
+        return at_least_float32(outputs["probabilities"])
+    outputs = at_least_float32(outputs)
+    if not _reads_logits(loss):
+        return outputs
+    return ops.sigmoid(outputs) if isinstance(loss, BINARY) else ops.softmax(outputs, axis=-1)
+
+
+def log_probabilities(outputs: Any, loss: Any) -> Tensor:
+    """Return the logarithms of the class probabilities, finite and at least in float32.
+
+    A probability that underflowed counts as the smallest normal number of its type.
+
+    Args:
+        outputs: what a model returns.
+        loss: the loss it was compiled with, a loss of classes.
+
+    Returns:
+        (batch, ..., classes).
+    """
+    if not is_evidence(outputs) and _reads_logits(loss):
+        return ops.log_softmax(at_least_float32(outputs), axis=-1)
+    probabilities = predictions(outputs, loss)
+    dtype = keras.backend.standardize_dtype(probabilities.dtype)
+    return ops.log(ops.maximum(probabilities, float(ml_dtypes.finfo(dtype).tiny)))
+
+
+def _reads_logits(loss: Any) -> bool:
+    return bool(getattr(loss, "from_logits", isinstance(loss, ClassLoss)))
