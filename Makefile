@@ -25,6 +25,7 @@ benchmark: .venv/examples
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/gsoftmax.py
+	$(BIN)/python benchmarks/adversarial_dropout.py
 
 clean:
 	rm -rf .venv results

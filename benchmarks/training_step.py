@@ -69,11 +69,18 @@ def steppers(problem: Problem) -> dict[str, Callable[[], float]]:
 
 
 def stepper(method: methods.Method, problem: Problem) -> Callable[[], float]:
-    """Return a function that trains some steps, as `fit` does, and returns the seconds of one."""
+    """Return a function that trains some steps and returns the seconds of one."""
     network, shape, classes, _, steps = problem
     keras.utils.set_random_seed(0)
     model = methods.build(method, network, shape, classes)
     model.compile("adam", loss=method.loss())
+    return runner(model, shape, classes, steps)
+
+
+def runner(
+    model: keras.Model, shape: tuple[int, ...], classes: int, steps: int = 10
+) -> Callable[[], float]:
+    """Return a function that trains some steps, as `fit` does, and returns the seconds of one."""
     train = model.make_train_function() or model.train_function
     batches = endless_batches(shape, classes)
 

@@ -109,6 +109,7 @@ def main() -> None:
             batches(images, args.labels, seed).repeat(),
             steps_per_epoch=STEPS_A_REPORT,
             epochs=reports,
+            shuffle=False,
             verbose=0,
             callbacks=callbacks,
         )

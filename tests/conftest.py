@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from problems import make_problem
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -35,6 +36,11 @@ def two_replicas():
     if keras.backend.backend() != "tensorflow":
         pytest.skip("needs the TensorFlow backend")
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture
+def problem():
+    return make_problem()
 
 
 @pytest.fixture

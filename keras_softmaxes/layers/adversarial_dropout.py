@@ -27,7 +27,7 @@ class AdversarialDropout(keras.layers.Layer):
 
     Args:
         rate: the probability with which a unit is dropped at random, in [0, 1). The paper's is 0.5.
-            With 0 the random mask is all ones, where virtual adversarial dropout has no gradient.
+            With 0 the random mask is all ones, which virtual adversarial dropout cannot start from.
         budget: the share of the units by which an adversarial mask may differ from the random one,
             in [0, 1]; see `keras_softmaxes.ops.adversarial_mask`. The paper's is 0.05; its released
             code has 0.005 (10 of 2,048 units) for MNIST.

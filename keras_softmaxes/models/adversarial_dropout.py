@@ -86,7 +86,7 @@ class AdversarialDropoutMixin(ModelBeside):
         self._parts = None if has_hooks else _split(self, self._cut)
         self._perturbations = _checked(perturbations)
         for each in self._perturbations:
-            each.compile(self)
+            each.compile(self, self._cut)
 
     def under(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Return the features below the cut; a subclassed model overrides this."""

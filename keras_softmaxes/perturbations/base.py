@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
 from keras_softmaxes.ops.checks import Tensor, check_not_negative
 
 if TYPE_CHECKING:
@@ -30,8 +31,13 @@ class Perturbation:
             check_not_negative("weight", weight)
         self.weight = weight
 
-    def compile(self, model: keras.Model) -> None:
-        """Refuse a model that the perturbation cannot train, and create variables."""
+    def compile(self, model: keras.Model, cut: AdversarialDropout) -> None:
+        """Refuse a model that the perturbation cannot train, and create variables.
+
+        Args:
+            model: the model, with its loss.
+            cut: where it is cut.
+        """
 
     @property
     def variables(self) -> list[keras.Variable]:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
 from keras_softmaxes.ops.checks import Tensor, invalid
 from keras_softmaxes.ops.divergences import categorical_kl, squared_distance
 from keras_softmaxes.perturbations.base import Perturbation, Schedule
@@ -61,7 +62,7 @@ class Consistency(Perturbation):
             raise invalid("divergence", '"kl" or "quadratic"', repr(divergence))
         self.divergence = divergence
 
-    def compile(self, model: keras.Model) -> None:
+    def compile(self, model: keras.Model, cut: AdversarialDropout) -> None:
         """Refuse a model whose predictions have no KL divergence."""
         if self.divergence == "kl":
             check_class_probabilities(model.loss)
@@ -95,7 +96,7 @@ class VirtualAdversarialDropout(Consistency):
 
     Raises:
         ValueError: a weight below 0, another divergence; in compile, "kl" with a loss that makes
-            the outputs no distribution over classes.
+            the outputs no distribution over classes, and a cut whose rate is 0.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -105,6 +106,13 @@ class VirtualAdversarialDropout(Consistency):
     Reference:
         Park et al., Adversarial Dropout, AAAI 2018, Eq. 5 (https://arxiv.org/abs/1707.03631).
     """
+
+    def compile(self, model: keras.Model, cut: AdversarialDropout) -> None:
+        """Refuse a cut without random masks: at a mask of ones the divergence has its minimum."""
+        super().compile(model, cut)
+        if cut.rate == 0:
+            expected = "a rate above 0 at the cut, for virtual adversarial dropout"
+            raise invalid("rate", expected, cut.rate)
 
     def term(self, step: Step) -> Tensor:
         """Return the mean divergence."""

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
 from keras_softmaxes.ops.checks import Tensor, check_integer, invalid, require
 from keras_softmaxes.ops.divergences import squared_distance
 from keras_softmaxes.perturbations.base import Perturbation, Schedule
@@ -68,7 +69,7 @@ class TemporalEnsembling(Perturbation):
         self.ensemble: keras.Variable | None = None
         self.updates: keras.Variable | None = None
 
-    def compile(self, model: keras.Model) -> None:
+    def compile(self, model: keras.Model, cut: AdversarialDropout) -> None:
         """Create the moving averages, all zero, unless they exist."""
         if self.ensemble is None:
             shape = (self.examples, self.classes or _classes(model))
@@ -83,23 +84,24 @@ class TemporalEnsembling(Perturbation):
     def term(self, step: Step) -> Tensor:
         """Return the mean squared distance, and update the moving averages."""
         predictions = step.predictions(step.outputs)
-        index = self._checked_index(step)
+        index, in_range = self._checked_index(step)
         average, updates = (ops.take(ops.copy(each), index, axis=0) for each in self.variables)
         bias = 1 - ops.power(self.momentum, updates)
         target = ops.divide_no_nan(average, bias[:, None])
         distance = squared_distance(predictions, target)
         average = self.momentum * average + (1 - self.momentum) * ops.stop_gradient(predictions)
         self._update(index, average, updates + 1)
-        return step.mean(ops.where(updates > 0, distance, ops.zeros_like(distance)))
+        distance = ops.where(updates > 0, distance, ops.zeros_like(distance))
+        return step.mean(ops.where(in_range, distance, float("nan")))
 
-    def _checked_index(self, step: Step) -> Tensor:
+    def _checked_index(self, step: Step) -> tuple[Tensor, Tensor]:
         if step.index is None:
             expected = '{"inputs": x, "index": index}, which tells the examples apart'
             raise invalid("x", expected, "inputs alone")
         index = ops.cast(step.index, "int32")
         in_range = (index >= 0) & (index < self.examples)
         require(in_range, "index", f"integers in [0, {self.examples})", index)
-        return index
+        return ops.where(in_range, index, 0), in_range
 
     def _update(self, index: Tensor, average: Tensor, updates: Tensor) -> None:
         """Write the rows of all replicas on each of them, so that their copies stay equal."""

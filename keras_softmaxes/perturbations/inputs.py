@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
 from keras_softmaxes.ops.checks import Tensor, check_integer, check_positive
 from keras_softmaxes.ops.divergences import categorical_kl
 from keras_softmaxes.perturbations.base import Perturbation, Schedule
@@ -106,7 +107,7 @@ class VirtualAdversarialTraining(InputPerturbation):
         check_integer("power_steps", power_steps, least=1)
         self.power_steps = power_steps
 
-    def compile(self, model: keras.Model) -> None:
+    def compile(self, model: keras.Model, cut: AdversarialDropout) -> None:
         """Refuse a model whose predictions have no KL divergence."""
         check_class_probabilities(model.loss)
 

@@ -1,14 +1,8 @@
 import pytest
 from keras import ops
-from problems import make_problem
 
 import keras_softmaxes as ks
 import keras_softmaxes.layers.dropmax as dropmax_layer
-
-
-@pytest.fixture
-def problem():
-    return make_problem()
 
 
 @pytest.fixture

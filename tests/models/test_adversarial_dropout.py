@@ -161,7 +161,7 @@ def test_statistics_move_once_a_step_and_by_the_clean_pass(problem, make):
 def test_vadd_sees_the_noise_of_the_clean_pass_and_pi_does_not(problem):
     x, y = problem
     plain, vadd, pi = (
-        make_cut_model(perturbations, noisy=True, budget=0.0, rate=0.0)
+        make_cut_model(perturbations, noisy=True, budget=0.0, rate=1e-9)
         for perturbations in ([], [P.VirtualAdversarialDropout(1e3)], [P.PiModel(1e3)])
     )
     losses, start = [], plain.get_weights()

@@ -1,0 +1,153 @@
+from contextlib import nullcontext
+
+import keras
+import numpy as np
+import pytest
+from cut_models import Hooked, compiled_cut, make_cut_model, softmax
+
+import keras_softmaxes as ks
+
+pytestmark = pytest.mark.tensorflow
+TemporalEnsembling = ks.perturbations.TemporalEnsembling
+
+
+def indexed(x, order=None):
+    return {"inputs": x, "index": np.arange(len(x)) if order is None else order}
+
+
+def state(model):
+    (perturbation,) = model._perturbations
+    return [variable.numpy() for variable in perturbation.variables]
+
+
+def make(strategy=None, **arguments):
+    keras.utils.set_random_seed(0)
+    with strategy.scope() if strategy else nullcontext():
+        return make_cut_model(
+            [TemporalEnsembling(3.0, momentum=0.6, examples=300)],
+            rate=0.0,
+            **{"optimizer": keras.optimizers.SGD(0.5), **arguments},
+        )
+
+
+def test_three_epochs_are_those_computed_by_hand(problem):
+    """Without noise the predictions of a step are those of `predict` before it."""
+    x, y = problem
+    model = make()
+    ensemble, updates, losses = np.zeros((256, 4)), np.zeros(256), []
+    for epoch in range(3):
+        rows = np.random.default_rng(epoch).permutation(256)[:128]
+        predicted = softmax(model.predict(x[rows], verbose=0).astype("float64"))
+        seen = updates[rows] > 0
+        target = ensemble[rows] / np.where(seen, 1 - 0.6 ** updates[rows], 1)[:, None]
+        distance = np.where(seen, ((predicted - target) ** 2).sum(axis=1), 0)
+        cross_entropy = -np.log(predicted[np.arange(128), y[rows]])
+        losses.append(cross_entropy.mean() + 3 * distance.mean())
+        ensemble[rows] = 0.6 * ensemble[rows] + 0.4 * predicted
+        updates[rows] += 1
+        history = model.fit(
+            indexed(x[rows], rows), y[rows], batch_size=128, shuffle=False, verbose=0
+        ).history
+        assert history["loss"] == pytest.approx(losses[-1:], rel=1e-5)
+    ours, our_updates = state(model)
+    np.testing.assert_allclose(ours[:256], ensemble, atol=1e-6)
+    np.testing.assert_array_equal(our_updates[:256], updates)
+    assert not ours[256:].any()
+    assert (seen & (distance > 1e-4)).any()
+
+
+def test_the_target_is_a_constant(problem):
+    """A step with a target that stays put has the gradient of the squared distance to it."""
+    import tensorflow as tf
+
+    x, y = problem
+    model = make()
+    model.fit(indexed(x), y, batch_size=256, shuffle=False, verbose=0)
+    target = state(model)[0][:256] / 0.4
+    with tf.GradientTape() as tape:
+        logits = model(x)
+        distance = tf.reduce_sum((tf.nn.softmax(logits) - target) ** 2, axis=1)
+        loss = model.loss(y, logits) + 3 * tf.reduce_mean(distance)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    expected = [v - 0.5 * g for v, g in zip(model.trainable_variables, gradients, strict=True)]
+    model.fit(indexed(x), y, batch_size=256, shuffle=False, verbose=0)
+    for one, other in zip(model.trainable_variables, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_two_replicas_hold_what_one_does(problem, two_replicas):
+    x, y = problem
+    results = []
+    for strategy in (None, two_replicas):
+        model = make(strategy)
+        history = model.fit(indexed(x), y, batch_size=64, epochs=3, shuffle=False, verbose=0)
+        results.append((history.history["loss"], state(model), model.get_weights()))
+    (loss, ours, weights), (other_loss, others, other_weights) = results
+    assert loss == pytest.approx(other_loss, rel=1e-5)
+    for one, other in zip([*ours, *weights], [*others, *other_weights], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("through", ["model", "weights"])
+def test_it_is_saved_and_resumes(problem, tmp_path, through):
+    x, y = problem
+    model = make()
+    model.fit(indexed(x), y, epochs=2, shuffle=False, verbose=0)
+    if through == "model":
+        model.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras")
+    else:
+        model.save_weights(tmp_path / "model.weights.h5")
+        again = make()
+        again.load_weights(tmp_path / "model.weights.h5")
+    for one, other in zip(state(model), state(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.any()
+    losses = [
+        each.fit(indexed(x), y, shuffle=False, verbose=0).history["loss"] for each in (model, again)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"jit_compile": True}, {"steps_per_execution": 3}])
+def test_it_keeps_the_same_state_in_other_ways_to_train(problem, arguments):
+    x, y = problem
+    states = []
+    for each in ({}, arguments):
+        model = make(**each)
+        model.fit(indexed(x), y, epochs=3, shuffle=False, verbose=0)
+        states.append(state(model))
+    for one, other in zip(*states, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_the_exported_model_does_not_hold_it(problem, tmp_path):
+    import tensorflow as tf
+
+    x, y = problem
+    model = make()
+    model.fit(indexed(x), y, verbose=0)
+    assert not any(v.shape[0] == 300 for v in model.variables)
+    model.export(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(tmp_path / "served")
+    np.testing.assert_allclose(served.serve(x).numpy(), model.predict(x, verbose=0), atol=1e-6)
+    assert not any(v.shape[0] == 300 for v in served.variables)
+
+
+def test_a_subclassed_model_names_its_classes(problem):
+    x, y = problem
+    with pytest.raises(ValueError, match="`classes`. Expected the number of classes, which only"):
+        compiled_cut(Hooked(), [TemporalEnsembling()])
+    model = compiled_cut(Hooked(), [TemporalEnsembling(classes=4)])
+    model.fit(indexed(x), y, epochs=2, verbose=0)
+    assert state(model)[1].sum() == 512
+
+
+def test_an_index_is_needed_and_must_be_in_range(problem):
+    import tensorflow as tf
+
+    x, y = problem
+    with pytest.raises(ValueError, match='`x`. Expected {"inputs": x, "index": index}'):
+        make().fit(x, y, verbose=0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"integers in \[0, 300\)"):
+        make().fit(indexed(x, np.arange(256) + 45), y, verbose=0)
