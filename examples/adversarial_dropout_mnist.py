@@ -148,7 +148,7 @@ def parse_arguments() -> argparse.Namespace:
 def compiled_model(perturbations: list[Perturbation], steps: int) -> Classifier:
     inputs = keras.Input((28, 28, 1))
     x = networks.mnist_convnet(inputs)
-    x = ks.layers.AdversarialDropout(rate=0.5, budget=0.005)(x)
+    x = ks.layers.AdversarialDropout(rate=0.5, budget=0.005, name="cut")(x)
     x = keras.layers.Dense(625, activation="relu")(x)
     model = Classifier(inputs, keras.layers.Dense(10)(x))
     rate = keras.optimizers.schedules.CosineDecay(1e-3, steps)
@@ -187,13 +187,13 @@ def adversarial_wins(model: Classifier, images: data.Images, batches: int = 50) 
 
     @tf.function
     def losses(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        (cut,) = (l for l in model.layers if isinstance(l, ks.layers.AdversarialDropout))
-        step = Step.begin(model, cut, (x, None, y, None), watch=False)
+        step = Step.begin(model, model.get_layer("cut"), (x, None, y, None), watch=False)
         mask = step.adversarial_mask(step.magnified_loss)
         return step.supervised_loss(step.outputs), step.supervised_loss(step.outputs_under(mask))
 
     size = LABELLED_ROWS + UNLABELLED_ROWS
-    rows = [slice(start, start + size) for start in range(0, batches * size, size)]
+    count = min(batches * size, len(images.y_test))
+    rows = [slice(start, start + size) for start in range(0, count, size)]
     pairs = np.array([losses(images.x_test[each], images.y_test[each]) for each in rows])
     return float(np.mean(pairs[:, 1] >= pairs[:, 0]))
 

@@ -123,7 +123,7 @@ def compiled_model(method: methods.Method, images: data.Images, epochs: int) -> 
     model = methods.build(method, networks.small_convnet, shape, images.classes)
     steps = math.ceil(len(images.y_train) / BATCH_SIZE) * epochs
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
-    model.compile(keras.optimizers.Adam(schedule), loss=method.loss())
+    method.compile(model, keras.optimizers.Adam(schedule))
     return model
 
 

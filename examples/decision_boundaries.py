@@ -77,7 +77,7 @@ def trained(method: methods.Method, points: Points, seed: int) -> keras.Model:
     """Return a model of class probabilities."""
     keras.utils.set_random_seed(seed)
     model = methods.build(method, two_layers, (2,), len(CENTRES))
-    model.compile(keras.optimizers.Adam(0.01), loss=method.loss())
+    method.compile(model, keras.optimizers.Adam(0.01))
     model.fit(points.x, points.y, batch_size=len(points.x), epochs=EPOCHS, verbose=0)
     return methods.serving(model)
 

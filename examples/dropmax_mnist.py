@@ -81,7 +81,7 @@ def compiled_model(method: methods.Method, train_size: int, epochs: int) -> kera
     third = train_size // BATCH_SIZE * epochs // 3
     rate = keras.optimizers.schedules.PiecewiseConstantDecay([third, 2 * third], [1e-3, 1e-4, 1e-5])
     # 1e-8 is Adam's epsilon in the TensorFlow that the authors used.
-    model.compile(keras.optimizers.Adam(rate, epsilon=1e-8), loss=method.loss())
+    method.compile(model, keras.optimizers.Adam(rate, epsilon=1e-8))
     return model
 
 

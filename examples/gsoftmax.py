@@ -82,7 +82,7 @@ def compiled_model(method: methods.Method, images: data.Images, epochs: int) -> 
     model = methods.build(method, networks.small_convnet, images.x_train.shape[1:], images.classes)
     steps = -(-len(images.y_train) // BATCH_SIZE) * epochs
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
-    model.compile(keras.optimizers.Adam(rate), loss=method.loss())
+    method.compile(model, keras.optimizers.Adam(rate))
     return model
 
 

@@ -1,6 +1,7 @@
 """The one table of the methods that the examples compare.
 
-A method is a head and the loss that trains it. Adding one to the package is adding one entry here.
+A method is a head and the loss that trains it, or what is added to that loss. Adding one to the
+package is adding one entry here.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import data
 import keras
 
 import keras_softmaxes as ks
+from keras_softmaxes.perturbations.base import Perturbation
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,25 @@ class Method:
         head: builds the last layer from the number of classes and the logits' regularisers.
         loss: builds the loss.
         activation: what turns the logits of a head that returns logits into probabilities.
+        perturbations: builds what is added to the loss, of a network cut before its head by dropout
+            of 0.5; None is a network without a cut.
     """
 
     title: str
     head: Callable[..., keras.Layer]
     loss: Callable[[], keras.Loss]
     activation: str | Callable[..., Any] = "softmax"
+    perturbations: Callable[[], list[Perturbation]] | None = None
+
+    def compile(self, model: keras.Model, optimizer: Any) -> None:
+        """Compile what `build` returned."""
+        settings = {"perturbations": self.perturbations()} if self.perturbations else {}
+        model.compile(optimizer, loss=self.loss(), **settings)
+
+
+@keras.saving.register_keras_serializable("examples")
+class CutClassifier(ks.models.AdversarialDropoutMixin, ks.models.Classifier):
+    """A classifier of any head that trains with perturbations."""
 
 
 def _softmax_loss() -> keras.Loss:
@@ -86,6 +101,15 @@ def _gaussian_mixture(
     return ks.layers.GaussianMixture(classes, mean_regularizer=kernel_regularizer)
 
 
+def _perturbed(title: str, *perturbations: Callable[[], Perturbation]) -> Method:
+    return Method(
+        title,
+        keras.layers.Dense,
+        _softmax_loss,
+        perturbations=lambda: [perturbation() for perturbation in perturbations],
+    )
+
+
 BASELINE = "softmax"
 METHODS = {
     "softmax": Method("Softmax", keras.layers.Dense, _softmax_loss),
@@ -115,6 +139,12 @@ METHODS = {
     "gaussian_mixture": Method(
         "Gaussian mixture", _gaussian_mixture, ks.losses.GaussianMixtureLoss
     ),
+    "dropout": _perturbed("Dropout 0.5"),
+    "pi_model": _perturbed("Pi-model (KL)", partial(ks.perturbations.PiModel, divergence="kl")),
+    "sadd": _perturbed("SAdD", ks.perturbations.SupervisedAdversarialDropout),
+    "vadd": _perturbed("VAdD (KL)", ks.perturbations.VirtualAdversarialDropout),
+    "fgsm": _perturbed("FGSM 0.1", partial(ks.perturbations.AdversarialTraining, 0.1)),
+    "vat": _perturbed("VAT 0.5", partial(ks.perturbations.VirtualAdversarialTraining, 0.5)),
 }
 
 
@@ -127,7 +157,10 @@ def build(
 ) -> ks.models.Classifier:
     """Return the network under the method's head, not compiled."""
     inputs = keras.Input(shape)
-    return ks.models.Classifier(inputs, method.head(classes, **regularizers)(network(inputs)))
+    features, head = network(inputs), method.head(classes, **regularizers)
+    if method.perturbations is None:
+        return ks.models.Classifier(inputs, head(features))
+    return CutClassifier(inputs, head(ks.layers.AdversarialDropout(0.5, budget=0.05)(features)))
 
 
 def serving(model: keras.Model, activation: str | Callable[..., Any] = "softmax") -> keras.Model:

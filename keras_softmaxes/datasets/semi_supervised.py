@@ -80,7 +80,7 @@ def semi_supervised(
     unlabelled = unlabelled.shuffle(shuffle_buffer, seed)
     unlabelled = unlabelled.batch(unlabelled_batch_size, drop_remainder=True)
 
-    weights = np.zeros(rows, "float32")
+    weights: np.ndarray = np.zeros(rows, "float32")
     weights[:labelled_batch_size] = rows / labelled_batch_size
     order = _spread(labelled_batch_size, unlabelled_batch_size)
 

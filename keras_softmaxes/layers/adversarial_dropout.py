@@ -62,8 +62,10 @@ class AdversarialDropout(keras.layers.Layer):
         if isinstance(rate, bool) or not (isinstance(rate, Real) and 0 <= rate < 1):
             raise invalid("rate", "a number of at least 0 and below 1", repr(rate))
         check_budget(budget)
-        self.rate, self.budget, self.seed = rate, budget, seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.rate: float = rate
+        self.budget: float = budget
+        self.seed: int | None = seed
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check the shape of the features."""

@@ -13,13 +13,17 @@ from keras_softmaxes.perturbations.dropout import VirtualAdversarialDropout
 from keras_softmaxes.perturbations.predictions import check_single_loss
 from keras_softmaxes.perturbations.step import Step
 
+# The mixin extends the class beside it. That is no base of its own: Keras, which turns the bases of
+# a model into functional ones, would turn it once for all users.
 if TYPE_CHECKING:
-    ModelBeside = keras.Model
+
+    class _ModelBeside(keras.Model):
+        pass
 else:
-    ModelBeside = object
+    _ModelBeside = object
 
 
-class AdversarialDropoutMixin(ModelBeside):
+class AdversarialDropoutMixin(_ModelBeside):
     """Training step that also learns from perturbed passes, for a model cut at one layer.
 
         class MyModel(ks.models.AdversarialDropoutMixin, keras.Model): ...
@@ -83,7 +87,7 @@ class AdversarialDropoutMixin(ModelBeside):
         check_single_loss(self.loss)
         has_hooks = _has_hooks(self)
         self._cut = _find_cut(self)
-        self._parts = None if has_hooks else _split(self, self._cut)
+        self._parts: Any = None if has_hooks else _split(self, self._cut)
         self._perturbations = _checked(perturbations)
         for each in self._perturbations:
             each.compile(self, self._cut)
@@ -148,7 +152,7 @@ class AdversarialDropoutMixin(ModelBeside):
         state = self._state()
         for name, variable in state.items():
             variable.assign(store[name])
-        super().load_own_variables({name: store[name] for name in store.keys() if name not in state})
+        super().load_own_variables({name: store[name] for name in set(store.keys()) - set(state)})
 
     def _state(self) -> dict[str, keras.Variable]:
         return {

@@ -1,6 +1,6 @@
 """What the perturbations share."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 
@@ -10,7 +10,11 @@ from keras_softmaxes.ops.checks import Tensor, check_not_negative
 if TYPE_CHECKING:
     from keras_softmaxes.perturbations.step import Step
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
+Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
+
+
+def _is_schedule(weight: Any) -> bool:
+    return isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
 
 
 class Perturbation:
@@ -27,7 +31,7 @@ class Perturbation:
     perturbs_inputs = False
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
-        if not isinstance(weight, Schedule):
+        if not _is_schedule(weight):
             check_not_negative("weight", weight)
         self.weight = weight
 
@@ -50,15 +54,15 @@ class Perturbation:
 
     def weighted_term(self, step: "Step") -> Tensor:
         """Return the term times its weight at the optimizer's step."""
-        weight = self.weight
-        if isinstance(weight, Schedule):
+        weight: Any = self.weight
+        if _is_schedule(weight):
             weight = weight(step.iteration)
         return weight * self.term(step)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        weight = self.weight
-        if isinstance(weight, Schedule):
+        weight: Any = self.weight
+        if _is_schedule(weight):
             weight = keras.saving.serialize_keras_object(weight)
         return {"weight": weight}
 

@@ -112,3 +112,30 @@ def test_training_images_move_by_whole_pixels_each_on_its_own():
     }
     assert seen <= crops
     assert len(seen) > 25
+
+
+def test_the_mnist_network_of_adversarial_dropout_is_the_papers():
+    inputs = keras.Input((28, 28, 1))
+    model = keras.Model(inputs, networks.mnist_convnet(inputs))
+    assert model.output_shape == (None, 2048)
+    assert model.count_params() == 9 * 32 + 32 + 9 * 32 * 64 + 64 + 9 * 64 * 128 + 128
+
+
+def test_conv_large_is_the_papers():
+    """Six convolutions of 3 x 3 that pad, one that does not, two of 1 x 1; it learns."""
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, networks.conv_large(inputs))
+    kernels = [layer.kernel.shape for layer in model.layers if hasattr(layer, "kernel")]
+    sizes = [3, 128, 128, 128, 256, 256, 256, 512, 256, 128]
+    assert [tuple(each) for each in kernels] == [
+        (size, size, before, after)
+        for size, before, after in zip([3] * 7 + [1, 1], sizes, sizes[1:], strict=False)
+    ]
+    x = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype("float32")
+    assert model.output_shape == (None, 128)
+    if keras.backend.backend() == "tensorflow":
+        method = methods.METHODS["vadd"]
+        classifier = methods.build(method, networks.conv_large, (32, 32, 3), 10)
+        method.compile(classifier, keras.optimizers.Adam(1e-3))
+        history = classifier.fit(x, np.arange(4), epochs=8, verbose=0).history
+        assert history["loss"][-1] < history["loss"][0]

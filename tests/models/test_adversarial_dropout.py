@@ -429,5 +429,5 @@ def test_settings_that_cannot_train_are_refused(arguments, message):
 def test_data_without_labels_are_refused(problem):
     x, _ = problem
     model = make_cut_model([P.SupervisedAdversarialDropout()])
-    with pytest.raises(ValueError, match="`y`. Expected labels, of any class where the row has"):
+    with pytest.raises(ValueError, match=r"`y`. Expected labels, of any class where the row has"):
         model.fit(x, verbose=0)

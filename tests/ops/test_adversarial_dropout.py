@@ -13,9 +13,7 @@ from numerics import MODES, execute
 
 from keras_softmaxes.ops.adversarial_dropout import adversarial_mask
 
-GOLDEN = json.loads(
-    (Path(__file__).parent.parent / "golden" / "adversarial_mask.json").read_text()
-)
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "adversarial_mask.json").read_text())
 UNITS = 8
 # A quarter of these is tied or zero.
 jacobians = arrays("float32", (3, UNITS), elements=st.integers(-6, 6).map(lambda n: n / 2))
@@ -84,7 +82,9 @@ def test_no_budget_changes_nothing_and_a_whole_one_makes_the_best_mask():
     np.testing.assert_array_equal(flipped(mask, jacobian, 1), jacobian > 0)
 
 
-@pytest.mark.parametrize(("budget", "units", "count"), [(0.29, 100, 29), (0.1, 10, 1), (0.7, 10, 7)])
+@pytest.mark.parametrize(
+    ("budget", "units", "count"), [(0.29, 100, 29), (0.1, 10, 1), (0.7, 10, 7)]
+)
 def test_the_budget_is_read_as_it_is_written(budget, units, count):
     """In binary, 0.29 * 100 is below 29."""
     assert (flipped(np.ones((1, units)), -np.ones((1, units)), budget) == 0).sum() == count

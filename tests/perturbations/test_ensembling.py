@@ -136,7 +136,7 @@ def test_the_exported_model_does_not_hold_it(problem, tmp_path):
 
 def test_a_subclassed_model_names_its_classes(problem):
     x, y = problem
-    with pytest.raises(ValueError, match="`classes`. Expected the number of classes, which only"):
+    with pytest.raises(ValueError, match=r"`classes`. Expected the number of classes, which only"):
         compiled_cut(Hooked(), [TemporalEnsembling()])
     model = compiled_cut(Hooked(), [TemporalEnsembling(classes=4)])
     model.fit(indexed(x), y, epochs=2, verbose=0)
@@ -147,7 +147,7 @@ def test_an_index_is_needed_and_must_be_in_range(problem):
     import tensorflow as tf
 
     x, y = problem
-    with pytest.raises(ValueError, match='`x`. Expected {"inputs": x, "index": index}'):
+    with pytest.raises(ValueError, match=r'`x`. Expected {"inputs": x, "index": index}'):
         make().fit(x, y, verbose=0)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"integers in \[0, 300\)"):
         make().fit(indexed(x, np.arange(256) + 45), y, verbose=0)

@@ -39,7 +39,7 @@ def test_masks_of_ones_will_do_for_sadd_and_not_for_vadd(problem):
     assert float(P.SupervisedAdversarialDropout().term(step)) > float(
         step.supervised_loss(step.outputs)
     )
-    with pytest.raises(ValueError, match="`rate`. Expected a rate above 0 at the cut"):
+    with pytest.raises(ValueError, match=r"`rate`. Expected a rate above 0 at the cut"):
         make_cut_model(rate=0.0)
 
 
@@ -182,8 +182,8 @@ def test_weights_follow_their_schedule(problem):
 @pytest.mark.parametrize("inputs", [np.ones((4, 8), "int32"), {"a": np.ones((4, 8), "float32")}])
 def test_inputs_without_a_gradient_are_refused(problem, inputs):
     model = make_cut_model([P.VirtualAdversarialTraining(1.0)])
-    with pytest.raises(ValueError, match="`x`. Expected one tensor of a float type"):
-        inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
+    inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
+    with pytest.raises(ValueError, match=r"`x`. Expected one tensor of a float type"):
         step_module.Step.begin(model, model.get_layer("cut"), (inputs, None, None, None), True)
 
 
