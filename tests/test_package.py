@@ -10,6 +10,8 @@ import pytest
 import keras_softmaxes as ks
 
 FUNCTIONS = [
+    "datasets.semi_supervised",
+    "ops.adversarial_mask",
     "ops.attention_terms",
     "ops.average_precision",
     "ops.compactness",
@@ -37,6 +39,7 @@ FUNCTIONS = [
 ]
 CLASSES = [
     "constraints.SuperSymmetric",
+    "layers.AdversarialDropout",
     "layers.ClassAttention",
     "layers.ClassDropout",
     "layers.ClassSampling",
@@ -60,6 +63,13 @@ CLASSES = [
     "metrics.MultiLabelPrecision",
     "metrics.MultiLabelRecall",
     "models.Classifier",
+    "perturbations.AdversarialTraining",
+    "perturbations.PiModel",
+    "perturbations.SupervisedAdversarialDropout",
+    "perturbations.TemporalEnsembling",
+    "perturbations.VirtualAdversarialDropout",
+    "perturbations.VirtualAdversarialTraining",
+    "schedules.GaussianRampUp",
     "schedules.MalleableLearningRate",
 ]
 
@@ -75,6 +85,12 @@ def test_public_names_are_documented(name):
     parts = ["Example:"] if name.startswith("models.") else ["Example:", "Reference:"]
     parts += ["Args:"] * bool(inspect.signature(member).parameters)
     assert not [part for part in parts if part not in member.__doc__]
+
+
+def test_the_mixin_is_documented():
+    mixin = ks.models.AdversarialDropoutMixin
+    assert not [part for part in ("Example:", "Reference:") if part not in mixin.__doc__]
+    assert "Args:" in mixin.compile.__doc__
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -98,7 +114,12 @@ assert not roots & heavy, roots & heavy
 
 
 def test_imports_run_downwards_only():
-    floors = ["ops", "constraints layers losses metrics", "models"]
+    floors = [
+        "ops",
+        "constraints datasets layers losses metrics schedules",
+        "perturbations",
+        "models",
+    ]
     height = {folder: index for index, level in enumerate(floors) for folder in level.split()}
     package = Path(ks.__file__).parent
     for folder, level in height.items():

@@ -1,4 +1,3 @@
-import csv
 import json
 import sys
 
@@ -41,7 +40,7 @@ def test_it_trains_with_few_labels_and_continues(small_mnist, tmp_path, monkeypa
     assert list(summary["methods"]) == names
     assert summary["methods"]["vadd"]["mean"]["estimate"] < 60  # chance is 90
     assert "ratio_to_plain" in summary["methods"]["vadd"]
-    assert len(list(csv.DictReader((tmp_path / "results.csv").open()))) == 8
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + 8
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
