@@ -25,10 +25,9 @@ import turns  # noqa: E402
 from runs import write_json  # noqa: E402
 
 import keras_softmaxes as ks  # noqa: E402
-from keras_softmaxes.perturbations.base import Perturbation  # noqa: E402
 
 SHAPE, CLASSES, BASELINE = (28, 28, 1), 10, "Dropout"
-PERTURBATIONS: dict[str, Callable[[], list[Perturbation]]] = {
+PERTURBATIONS: dict[str, Callable[[], list[ks.perturbations.Perturbation]]] = {
     "SAdD": lambda: [ks.perturbations.SupervisedAdversarialDropout()],
     "VAdD (KL)": lambda: [ks.perturbations.VirtualAdversarialDropout()],
     "VAdD (quadratic)": lambda: [ks.perturbations.VirtualAdversarialDropout(25.0, "quadratic")],

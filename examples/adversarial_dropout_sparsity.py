@@ -28,7 +28,6 @@ from rich.table import Table
 from runs import Runs, versions, write_json
 
 import keras_softmaxes as ks
-from keras_softmaxes.perturbations.base import Perturbation
 
 UNITS, FILTERS_DRAWN, TEST_IMAGES = 256, 100, 1000
 BATCH_SIZE = 100
@@ -40,7 +39,7 @@ class Method(NamedTuple):
 
     title: str
     rate: float
-    perturbations: list[Perturbation]
+    perturbations: list[ks.perturbations.Perturbation]
 
 
 METHODS = {

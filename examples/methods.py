@@ -13,7 +13,6 @@ import data
 import keras
 
 import keras_softmaxes as ks
-from keras_softmaxes.perturbations.base import Perturbation
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Method:
     head: Callable[..., keras.Layer]
     loss: Callable[[], keras.Loss]
     activation: str | Callable[..., Any] = "softmax"
-    perturbations: Callable[[], list[Perturbation]] | None = None
+    perturbations: Callable[[], list[ks.perturbations.Perturbation]] | None = None
 
     def compile(self, model: keras.Model, optimizer: Any) -> None:
         """Compile what `build` returned."""
@@ -101,7 +100,7 @@ def _gaussian_mixture(
     return ks.layers.GaussianMixture(classes, mean_regularizer=kernel_regularizer)
 
 
-def _perturbed(title: str, *perturbations: Callable[[], Perturbation]) -> Method:
+def _perturbed(title: str, *perturbations: Callable[[], ks.perturbations.Perturbation]) -> Method:
     return Method(
         title,
         keras.layers.Dense,

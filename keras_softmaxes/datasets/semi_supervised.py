@@ -32,22 +32,24 @@ def semi_supervised(
 
     Args:
         labelled: a pair of arrays (x, y), or a `tf.data.Dataset` of such rows.
-        unlabelled: an array x, or a `tf.data.Dataset` of such rows.
+        unlabelled: an array x, or a `tf.data.Dataset` of such rows, of the same shape and type.
         labelled_batch_size: labelled rows a batch, at least 1. The adversarial-dropout paper's
             code takes 32 for MNIST.
         unlabelled_batch_size: unlabelled rows a batch, at least 1.
         shuffle_buffer: out of how many rows each next one is drawn, at least 1.
         indexed: whether x is `{"inputs": x, "index": index}`, for
             `keras_softmaxes.perturbations.TemporalEnsembling`. The labelled rows come first: they
-            have the indices from 0, the unlabelled ones those that follow.
+            have the indices from 0, the unlabelled ones those that follow. A `tf.data.Dataset` must
+            not be shuffled beforehand, or its rows would get other numbers in each epoch.
         seed: integer that fixes the order; None takes it from `keras.utils.set_random_seed`.
 
     Returns:
         A `tf.data.Dataset`, in a new order at each epoch.
 
     Raises:
-        ValueError: sizes that are not integers of at least 1; in the scope of a strategy, a batch
-            that its replicas cannot share evenly; with `indexed`, labelled rows of unknown number.
+        ValueError: sizes that are not integers of at least 1; rows of different shapes or types;
+            too few unlabelled rows for a batch; in the scope of a strategy, a batch that its
+            replicas cannot share evenly; with `indexed`, labelled rows of unknown number.
 
     Example:
         >>> import numpy as np
@@ -74,6 +76,7 @@ def semi_supervised(
         raise invalid("unlabelled_batch_size", expected, unlabelled_batch_size)
 
     labelled, unlabelled = _dataset(labelled), _dataset(unlabelled)
+    _check_rows(labelled, unlabelled, unlabelled_batch_size)
     if indexed:
         labelled, unlabelled = _numbered(labelled, unlabelled)
     labelled = labelled.shuffle(shuffle_buffer, seed).repeat().batch(labelled_batch_size)
@@ -97,7 +100,21 @@ def semi_supervised(
 def _dataset(rows: Any) -> "tf.data.Dataset":
     import tensorflow as tf
 
-    return rows if isinstance(rows, tf.data.Dataset) else tf.data.Dataset.from_tensor_slices(rows)
+    if isinstance(rows, tf.data.Dataset):
+        return rows
+    return tf.data.Dataset.from_tensor_slices(tuple(rows) if isinstance(rows, list) else rows)
+
+
+def _check_rows(labelled: Any, unlabelled: Any, batch_size: int) -> None:
+    """Refuse rows that cannot stand in one batch, and too few to fill one."""
+    if not isinstance(labelled.element_spec, tuple) or len(labelled.element_spec) != 2:
+        raise invalid("labelled", "rows (x, y)", labelled.element_spec)
+    if unlabelled.element_spec != labelled.element_spec[0]:
+        expected = f"rows as the x of `labelled`, {labelled.element_spec[0]}"
+        raise invalid("unlabelled", expected, unlabelled.element_spec)
+    rows = int(unlabelled.cardinality())
+    if 0 <= rows < batch_size:
+        raise invalid("unlabelled", f"at least {batch_size} rows, a batch of them", rows)
 
 
 def _numbered(labelled: Any, unlabelled: Any) -> tuple[Any, Any]:

@@ -1,5 +1,9 @@
 """The cut of adversarial dropout."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -10,6 +14,32 @@ from keras_softmaxes.layers.uniform import draw_uniform
 from keras_softmaxes.ops.adversarial_dropout import adversarial_mask, check_budget
 from keras_softmaxes.ops.checks import Tensor, invalid, static_shape
 from keras_softmaxes.ops.precision import at_least_float32
+
+# Each replica of a strategy calls the layer in a thread of its own.
+_threads = threading.local()
+
+
+@dataclass
+class Recording:
+    """What the cut did in a pass.
+
+    Attributes:
+        features: h, (batch, ..., units).
+        mask: the random mask, (batch, units).
+    """
+
+    features: Tensor = None
+    mask: Tensor = None
+
+
+@contextmanager
+def recording() -> Iterator[Recording]:
+    """Record what the cut does in a pass of a model that is trained."""
+    _threads.recording = Recording()
+    try:
+        yield _threads.recording
+    finally:
+        _threads.recording = None
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")
@@ -66,6 +96,7 @@ class AdversarialDropout(keras.layers.Layer):
         self.budget: float = budget
         self.seed: int | None = seed
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
+        self.supports_masking: bool = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check the shape of the features."""
@@ -77,11 +108,17 @@ class AdversarialDropout(keras.layers.Layer):
         """Return the shape of the features."""
         return input_shape
 
-    def call(self, features: Tensor, training: bool = False) -> Tensor:
+    def call(self, features: Tensor, training: bool = False, mask: Tensor = None) -> Tensor:
         """Return the features, in training under a mask drawn at random."""
-        if not training or self.rate == 0:
+        if not training:
             return features
-        return self.masked(features, self.draw_mask(features))
+        drawn = self.draw_mask(features)
+        if record := getattr(_threads, "recording", None):
+            if mask is not None:
+                expected = "no mask of padding at the cut of a model with the mixin"
+                raise invalid("mask", expected, mask)
+            record.features, record.mask = features, drawn
+        return self.masked(features, drawn) if self.rate else features
 
     def draw_mask(self, features: Tensor) -> Tensor:
         """Draw masks at random.

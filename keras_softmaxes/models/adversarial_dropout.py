@@ -1,17 +1,20 @@
 """The training step with adversarial dropout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
+from keras_softmaxes.layers.head import is_evidence
 from keras_softmaxes.ops.checks import Tensor, invalid
 from keras_softmaxes.perturbations.base import Perturbation
 from keras_softmaxes.perturbations.dropout import VirtualAdversarialDropout
 from keras_softmaxes.perturbations.predictions import check_single_loss
-from keras_softmaxes.perturbations.step import Step
+from keras_softmaxes.perturbations.step import Parts, Step
+
+STATE = "perturbation_"
 
 # The mixin extends the class beside it. That is no base of its own: Keras, which turns the bases of
 # a model into functional ones, would turn it once for all users.
@@ -48,6 +51,12 @@ class AdversarialDropoutMixin(_ModelBeside):
 
     Runs on the TensorFlow backend, under `tf.distribute.MirroredStrategy` too.
 
+    Attributes:
+        parts: where the compiled model is cut, and what is below and above.
+
+    Raises:
+        TypeError: a class that names the mixin after `keras.Model`, which would train plainly.
+
     Example:
         >>> import keras_softmaxes as ks
         >>> class MyModel(ks.models.AdversarialDropoutMixin, keras.Model):
@@ -63,6 +72,16 @@ class AdversarialDropoutMixin(_ModelBeside):
         Park et al., Adversarial Dropout for Supervised and Semi-supervised Learning, AAAI 2018
         (https://arxiv.org/abs/1707.03631).
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a class that names the mixin after `keras.Model`."""
+        super().__init_subclass__(**kwargs)
+        order = cls.__mro__
+        if keras.Model in order and order.index(keras.Model) < order.index(AdversarialDropoutMixin):
+            raise TypeError(
+                f"Invalid bases of `{cls.__name__}`. Expected `AdversarialDropoutMixin` before "
+                "`keras.Model`. Received: the other order"
+            )
 
     def compile(
         self, *args: Any, perturbations: Sequence[Perturbation] | None = None, **kwargs: Any
@@ -83,22 +102,20 @@ class AdversarialDropoutMixin(_ModelBeside):
         if keras.backend.backend() != "tensorflow":
             expected = '"tensorflow", the one backend on which this trains'
             raise invalid("backend", expected, keras.backend.backend())
+        parts, perturbations = _split(self), _checked(perturbations)
         super().compile(*args, **kwargs)
         check_single_loss(self.loss)
-        has_hooks = _has_hooks(self)
-        self._cut = _find_cut(self)
-        self._parts: Any = None if has_hooks else _split(self, self._cut)
-        self._perturbations = _checked(perturbations)
-        for each in self._perturbations:
-            each.compile(self, self._cut)
+        for each in perturbations:
+            each.compile(self, parts.cut)
+        self.parts, self._perturbations = parts, perturbations
 
     def under(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Return the features below the cut; a subclassed model overrides this."""
-        return self._parts[0](inputs, training=training)
+        raise NotImplementedError
 
     def upper(self, features: Tensor, training: bool | None = None) -> Any:
         """Return the output of features, masked or not; a subclassed model overrides this."""
-        return self._parts[1](features, training=training)
+        raise NotImplementedError
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the output of the inputs, whether an index comes with them or not."""
@@ -116,20 +133,20 @@ class AdversarialDropoutMixin(_ModelBeside):
         import tensorflow as tf
 
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        inputs, index = _without_index(inputs)
+        inputs, index = _without_index(keras.tree.map_structure(ops.convert_to_tensor, inputs))
         if labels is None:
             expected = "labels, of any class where the row has the sample weight 0"
             raise invalid("y", expected, None)
         watch = any(each.perturbs_inputs for each in self._perturbations)
         with tf.GradientTape() as tape:
-            step = Step.begin(self, self._cut, (inputs, index, labels, sample_weight), watch)
+            step = Step.begin(self, self.parts, (inputs, index, labels, sample_weight), watch)
             total = self.compute_loss(inputs, labels, step.outputs, sample_weight, training=True)
             for each in self._perturbations:
-                total += each.weighted_term(step)
+                total += ops.cast(each.weighted_term(step), total.dtype)
             scaled = self.optimizer.scale_loss(total)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
-        self._report(total, ops.shape(step.features)[0])
+        self._report(total, ops.shape(step.clean.features)[0])
         return self.compute_metrics(inputs, labels, step.outputs, sample_weight)
 
     def _report(self, total: Tensor, rows: Tensor) -> None:
@@ -148,15 +165,16 @@ class AdversarialDropoutMixin(_ModelBeside):
             store[name] = variable
 
     def load_own_variables(self, store: Any) -> None:
-        """Load the state of the perturbations too."""
-        state = self._state()
-        for name, variable in state.items():
-            variable.assign(store[name])
-        super().load_own_variables({name: store[name] for name in set(store.keys()) - set(state)})
+        """Load the state of the perturbations too, where both sides have it."""
+        for name, variable in self._state().items():
+            if name in store.keys():  # noqa: SIM118, it is no dict
+                variable.assign(store[name])
+        own = [name for name in store.keys() if not name.startswith(STATE)]  # noqa: SIM118
+        super().load_own_variables({name: store[name] for name in own})
 
     def _state(self) -> dict[str, keras.Variable]:
         return {
-            f"perturbation_{number}_{variable.name}": variable
+            f"{STATE}{number}_{variable.name}": variable
             for number, each in enumerate(getattr(self, "_perturbations", ()))
             for variable in each.variables
         }
@@ -178,6 +196,24 @@ def _without_index(inputs: Any) -> tuple[Any, Any]:
     if isinstance(inputs, dict) and set(inputs) == {"inputs", "index"}:
         return inputs["inputs"], inputs["index"]
     return inputs, None
+
+
+class _Part(keras.layers.Layer):
+    """A part of a model as a layer, so that what it calls knows that it trains.
+
+    Args:
+        model: the model, for the types it computes in.
+        function: from the inputs and `training` to the outputs.
+        name: the name of the part.
+    """
+
+    def __init__(self, model: Any, function: Callable[..., Any], name: str) -> None:
+        super().__init__(dtype=model.dtype_policy, name=name)
+        self._function = function
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the outputs of the part."""
+        return self._function(inputs, training=training)
 
 
 def _checked(perturbations: Any) -> tuple[Perturbation, ...]:
@@ -215,17 +251,44 @@ def _find_cut(model: Any) -> AdversarialDropout:
     return cuts[0]
 
 
-def _split(model: Any, cut: AdversarialDropout) -> tuple[keras.Model, keras.Model]:
-    """Split a functional model at the cut; the parts share its layers."""
+def _split(model: Any) -> Parts:
+    """Return where a model is cut, and what is below and above, which share its layers."""
+    has_hooks = _has_hooks(model)
+    cut = _find_cut(model)
+    if has_hooks:
+        return Parts(cut, _Part(model, model.under, "under"), _Part(model, model.upper, "upper"))
+    if isinstance(model, keras.Sequential):
+        position = model.layers.index(cut)
+        below, above = model.layers[:position], model.layers[position + 1 :]
+        return Parts(
+            cut, _Part(model, _chained(below), "under"), _Part(model, _chained(above), "upper")
+        )
     if not getattr(model, "outputs", None):
         expected = "a functional model, or a subclass that overrides the hooks `under` and `upper`"
         raise invalid("model", expected, type(model).__name__)
+    if keras.tree.is_nested(model.output) and not is_evidence(model.output):
+        raise invalid("model", "one output", f"{type(model).__name__} with {model.output}")
+    return _split_graph(model, cut)
+
+
+def _split_graph(model: Any, cut: AdversarialDropout) -> Parts:
     try:
         upper = keras.Model(cut.output, model.output)
-        return keras.Model(model.input, cut.input), upper
+        return Parts(cut, keras.Model(model.input, cut.input), upper)
     except ValueError as error:
         expected = (
-            f"a graph that the layer {cut.name!r} cuts in two: every path from the inputs to the "
-            "output passes through it"
+            f"a graph that the layer {cut.name!r}, called once, cuts in two: every path from the "
+            "inputs to the output, also that of a mask of padding, passes through it"
         )
         raise invalid("model", expected, f"{type(model).__name__}, where one does not") from error
+
+
+def _chained(layers: Sequence[keras.layers.Layer]) -> Callable[..., Any]:
+    """Return the function of layers, one after the other."""
+
+    def call(inputs: Any, training: bool | None) -> Any:
+        for layer in layers:
+            inputs = layer(inputs)
+        return inputs
+
+    return call

@@ -61,11 +61,11 @@ def categorical_kl(log_probabilities: Tensor, other_log_probabilities: Tensor) -
     KL(p || q) = sum_k p_k (log p_k - log q_k), finite where the logarithms are.
 
     Args:
-        log_probabilities: log p, (batch, classes).
+        log_probabilities: log p, (..., classes).
         other_log_probabilities: log q, of the same shape.
 
     Returns:
-        The divergence in nats, (batch,).
+        The divergence in nats, (...).
     """
     difference = log_probabilities - other_log_probabilities
     return ops.sum(ops.exp(log_probabilities) * difference, axis=-1)
@@ -75,11 +75,10 @@ def squared_distance(predictions: Tensor, other_predictions: Tensor) -> Tensor:
     """Squared Euclidean distance of predictions, ||y - y'||^2.
 
     Args:
-        predictions: y, (batch, ...).
+        predictions: y, (..., classes).
         other_predictions: y', of the same shape.
 
     Returns:
-        The distance, (batch,).
+        The distance, (...).
     """
-    difference = ops.square(predictions - other_predictions)
-    return ops.sum(difference, axis=tuple(range(1, len(difference.shape))))
+    return ops.sum(ops.square(predictions - other_predictions), axis=-1)

@@ -1,5 +1,6 @@
 """What a model with `keras_softmaxes.models.AdversarialDropoutMixin` adds to its objective."""
 
+from keras_softmaxes.perturbations.base import Perturbation as Perturbation
 from keras_softmaxes.perturbations.dropout import PiModel as PiModel
 from keras_softmaxes.perturbations.dropout import (
     SupervisedAdversarialDropout as SupervisedAdversarialDropout,
@@ -12,3 +13,4 @@ from keras_softmaxes.perturbations.inputs import AdversarialTraining as Adversar
 from keras_softmaxes.perturbations.inputs import (
     VirtualAdversarialTraining as VirtualAdversarialTraining,
 )
+from keras_softmaxes.perturbations.step import Step as Step

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
+from keras import ops
 
 from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
 from keras_softmaxes.ops.checks import Tensor, check_not_negative
@@ -54,10 +55,11 @@ class Perturbation:
 
     def weighted_term(self, step: "Step") -> Tensor:
         """Return the term times its weight at the optimizer's step."""
+        term = self.term(step)
         weight: Any = self.weight
         if _is_schedule(weight):
-            weight = weight(step.iteration)
-        return weight * self.term(step)
+            weight = ops.cast(weight(step.iteration), term.dtype)
+        return weight * term
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -1,12 +1,13 @@
 """Temporal ensembling."""
 
+import weakref
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
-from keras_softmaxes.ops.checks import Tensor, check_integer, invalid, require
+from keras_softmaxes.ops.checks import Tensor, check_integer, invalid, require, static_shape
 from keras_softmaxes.ops.divergences import squared_distance
 from keras_softmaxes.perturbations.base import Perturbation, Schedule
 from keras_softmaxes.perturbations.step import Step
@@ -20,15 +21,17 @@ class TemporalEnsembling(Perturbation):
 
     over all rows, labelled or not, where Z is the example's moving average,
     Z <- momentum Z + (1 - momentum) f(x), and t the number of its updates, one in each step that
-    holds it. An example that was not seen yet adds nothing.
+    holds it (as the mean, where it is there twice). An example that was not seen yet adds nothing.
 
     Examples are identified by their number: train on `{"inputs": x, "index": index}`, the index
     being integers of shape (batch,) in [0, examples), as
     `keras_softmaxes.datasets.semi_supervised(..., indexed=True)` gives them. `evaluate` and
     `predict` take the inputs alone, as ever.
 
-    Memory: (classes + 1) * examples float32 numbers, on every replica: 2.6 MB for MNIST. They are
-    part of the model's own state: saved with it, and with its weights, but not exported.
+    Memory: (classes + 1) * examples float32 numbers, on every replica: 2.6 MB for MNIST; a step
+    touches the rows of its batch alone. They are part of the model's own state: saved with it, and
+    with its weights, but not exported. A model without this perturbation reads such weights too,
+    if it has the mixin, and this perturbation starts anew from weights without its averages.
 
     Args:
         weight: a number of at least 0 or a schedule. Laine & Aila divide the squared distance by
@@ -66,52 +69,65 @@ class TemporalEnsembling(Perturbation):
         if classes is not None:
             check_integer("classes", classes, least=1)
         self.momentum, self.examples, self.classes = momentum, examples, classes
-        self.ensemble: keras.Variable | None = None
-        self.updates: keras.Variable | None = None
+        self._model: Any = None
+        self._state: list[keras.Variable] = []
 
     def compile(self, model: keras.Model, cut: AdversarialDropout) -> None:
-        """Create the moving averages, all zero, unless they exist."""
-        if self.ensemble is None:
-            shape = (self.examples, self.classes or _classes(model))
-            self.ensemble = _variable(shape, "ensemble")
-            self.updates = _variable(shape[:1], "updates")
+        """Create the moving averages, all zero, unless the model has them already."""
+        if self._model is None or self._model() is not model:
+            classes = self.classes or _classes(model)
+            self._model = weakref.ref(model)
+            self._state = [
+                _variable((self.examples, classes), "ensemble"),
+                _variable((self.examples,), "updates"),
+            ]
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The moving averages and the number of updates."""
-        return [self.ensemble, self.updates]
+        """The moving averages, (examples, classes), and the numbers of updates, (examples,)."""
+        return self._state
 
     def term(self, step: Step) -> Tensor:
         """Return the mean squared distance, and update the moving averages."""
         predictions = step.predictions(step.outputs)
         index, in_range = self._checked_index(step)
-        average, updates = (ops.take(ops.copy(each), index, axis=0) for each in self.variables)
-        bias = 1 - ops.power(self.momentum, updates)
-        target = ops.divide_no_nan(average, bias[:, None])
-        distance = squared_distance(predictions, target)
-        average = self.momentum * average + (1 - self.momentum) * ops.stop_gradient(predictions)
-        self._update(index, average, updates + 1)
-        distance = ops.where(updates > 0, distance, ops.zeros_like(distance))
+        average, updates = (
+            ops.cast(ops.take(each.value, index, axis=0), predictions.dtype)
+            for each in self.variables
+        )
+        target = ops.divide_no_nan(average, 1 - ops.power(self.momentum, updates)[:, None])
+        distance = ops.where(updates > 0, squared_distance(predictions, target), 0)
+        change = (1 - self.momentum) * (ops.stop_gradient(predictions) - average)
+        self._update(index, change, updates + 1)
         return step.mean(ops.where(in_range, distance, float("nan")))
 
     def _checked_index(self, step: Step) -> tuple[Tensor, Tensor]:
         if step.index is None:
             expected = '{"inputs": x, "index": index}, which tells the examples apart'
             raise invalid("x", expected, "inputs alone")
+        shape = static_shape("index", step.index)
+        if len(shape) != 1:
+            raise invalid("index", "shape (batch,)", f"a tensor of shape {shape}")
         index = ops.cast(step.index, "int32")
         in_range = (index >= 0) & (index < self.examples)
         require(in_range, "index", f"integers in [0, {self.examples})", index)
         return ops.where(in_range, index, 0), in_range
 
-    def _update(self, index: Tensor, average: Tensor, updates: Tensor) -> None:
-        """Write the rows of all replicas on each of them, so that their copies stay equal."""
+    def _update(self, index: Tensor, change: Tensor, updates: Tensor) -> None:
+        """Write the rows of all replicas on each of them, so that their copies stay equal.
+
+        An example that is there several times counts once, with the mean of its changes.
+        """
         import tensorflow as tf
 
         replica = tf.distribute.get_replica_context()
         if replica.num_replicas_in_sync > 1:
-            index, average, updates = replica.all_gather((index, average, updates), axis=0)
-        for variable, rows in zip(self.variables, (average, updates), strict=True):
-            variable.assign(ops.scatter_update(ops.copy(variable), index[:, None], rows))
+            index, change, updates = replica.all_gather((index, change, updates), axis=0)
+        times = ops.sum(ops.cast(index[:, None] == index, change.dtype), axis=-1)
+        change, updates = (ops.cast(each, "float32") for each in (change / times[:, None], updates))
+        ensemble, counter = (variable.value for variable in self.variables)
+        ensemble.scatter_add(tf.IndexedSlices(change, index))
+        counter.scatter_update(tf.IndexedSlices(updates, index))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

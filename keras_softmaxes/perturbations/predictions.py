@@ -16,10 +16,16 @@ BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
 CATEGORICAL = (
     keras.losses.CategoricalCrossentropy,
     keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.KLDivergence,
     keras.losses.SparseCategoricalCrossentropy,
     ClassLoss,
 )
-CATEGORICAL_NAMES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+CATEGORICAL_FUNCTIONS = (
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.kl_divergence,
+    keras.losses.sparse_categorical_crossentropy,
+)
 
 
 def check_single_loss(loss: Any) -> None:
@@ -30,8 +36,9 @@ def check_single_loss(loss: Any) -> None:
 
 def check_class_probabilities(loss: Any) -> None:
     """Refuse losses that do not make the outputs a distribution over classes."""
-    is_categorical = isinstance(loss, CATEGORICAL) and not isinstance(loss, PairedCrossentropy)
-    if not is_categorical and loss not in CATEGORICAL_NAMES:
+    known = keras.losses.get(loss)
+    is_categorical = isinstance(known, CATEGORICAL) and not isinstance(known, PairedCrossentropy)
+    if not is_categorical and known not in CATEGORICAL_FUNCTIONS:
         expected = "a loss of classes, whose probabilities have a KL divergence"
         raise invalid("loss", expected, f"{loss!r} (try divergence='quadratic')")
 
@@ -44,8 +51,9 @@ def predictions(outputs: Any, loss: Any) -> Tensor:
         loss: the loss it was compiled with.
 
     Returns:
-        Probabilities, where `outputs` are the dict of an evidence head or the loss reads logits;
-        else the outputs as they are.
+        Probabilities, where `outputs` are the dict of an evidence head or the loss reads logits
+        (their softmax, whatever a loss such as `keras_softmaxes.losses.SparsemaxLoss` makes of
+        them); else the outputs as they are.
     """
     if is_evidence(outputs):
         return at_least_float32(outputs["probabilities"])

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
+from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout, Recording, recording
 from keras_softmaxes.layers.uniform import replica_seed
 from keras_softmaxes.losses.base import Reduction
 from keras_softmaxes.ops.checks import Tensor, invalid
@@ -15,8 +15,23 @@ from keras_softmaxes.perturbations.predictions import log_probabilities, predict
 
 
 @dataclass(frozen=True)
+class Parts:
+    """A model in two.
+
+    Attributes:
+        cut: the layer where it is cut.
+        under: what is below it, from the inputs to the features.
+        upper: what is above it, from the features to the outputs.
+    """
+
+    cut: AdversarialDropout
+    under: keras.layers.Layer
+    upper: keras.layers.Layer
+
+
+@dataclass(frozen=True)
 class Step:
-    """A training step after its clean pass, which is the one of the model's own loss.
+    """A training step after its clean pass, the ordinary call of the model, which its loss sees.
 
     The features below the cut are computed once; a pass under another mask repeats what is above it
     alone. Further passes leave no trace: statistics, counters and seeds move once a step. Unless
@@ -25,65 +40,52 @@ class Step:
 
     Attributes:
         model: the model that is trained.
-        cut: where it is cut.
+        parts: where it is cut, and what is below and above.
         inputs: of the model.
         index: which example each row is, (batch,), or None where the data do not say.
-        labels: as the data give them, or None.
-        sample_weight: likewise.
-        features: h, below the cut.
-        mask: the random mask, (batch, units).
-        outputs: of the clean pass, under that mask.
+        labels: as the data give them.
+        sample_weight: likewise, or None.
+        outputs: of the clean pass.
+        clean: its features below the cut, and the random mask.
         state: what the model's other variables held before the clean pass.
         tape: recorded the clean pass from the inputs, where a perturbation asked for it.
     """
 
     model: Any
-    cut: AdversarialDropout
+    parts: Parts
     inputs: Any
     index: Tensor | None
     labels: Any
     sample_weight: Any
-    features: Tensor
-    mask: Tensor
     outputs: Any
+    clean: Recording
     state: list[tuple[keras.Variable, Tensor]]
     tape: Any
 
     @classmethod
     def begin(
-        cls, model: Any, cut: AdversarialDropout, data: tuple[Any, Any, Any, Any], watch: bool
+        cls, model: Any, parts: Parts, data: tuple[Any, Any, Any, Any], watch: bool
     ) -> "Step":
         """Do the clean pass of a batch.
 
         Args:
             model: the model that is trained.
-            cut: where it is cut.
+            parts: where it is cut, and what is below and above.
             data: inputs, index, labels and sample weights.
             watch: whether gradients with respect to the inputs will be asked for.
         """
         import tensorflow as tf
 
         inputs, index, labels, sample_weight = data
+        if not model.built:
+            model(inputs)  # creates the variables whose state is taken next
         state = [(each, ops.copy(each)) for each in model.variables if not each.trainable]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             if watch:
                 tape.watch(_differentiable(inputs))
-            features = model.under(inputs, training=True)
-            mask = cut.draw_mask(features)
-            outputs = model.upper(cut.masked(features, mask), training=True)
-        return cls(
-            model,
-            cut,
-            inputs,
-            index,
-            labels,
-            sample_weight,
-            features,
-            mask,
-            outputs,
-            state,
-            tape,
-        )
+            with recording() as clean:
+                outputs = model(inputs, training=True)
+        return cls(model, parts, inputs, index, labels, sample_weight, outputs, clean, state, tape)
 
     @property
     def iteration(self) -> Tensor:
@@ -101,19 +103,20 @@ class Step:
     def outputs_under(self, mask: Tensor) -> Any:
         """Return the outputs under another mask, (batch, units)."""
         with keras.StatelessScope(self.state):
-            return self.model.upper(self.cut.masked(self.features, mask), training=True)
+            return self._upper(self.parts.cut.masked(self.clean.features, mask))
 
     def outputs_under_other_noise(self) -> Any:
         """Return the outputs under a mask, and other noise above the cut, drawn anew."""
-        mask = self.cut.draw_mask(self.features)
+        cut = self.parts.cut
+        mask = cut.draw_mask(self.clean.features)
         with keras.StatelessScope():
-            return self.model.upper(self.cut.masked(self.features, mask), training=True)
+            return self._upper(cut.masked(self.clean.features, mask))
 
     def outputs_at(self, inputs: Tensor) -> Any:
         """Return the outputs of other inputs, under the same mask."""
         with keras.StatelessScope(self.state):
-            features = self.model.under(inputs, training=True)
-            return self.model.upper(self.cut.masked(features, self.mask), training=True)
+            features = self.parts.under(inputs, training=True)
+            return self._upper(self.parts.cut.masked(features, self.clean.mask))
 
     def adversarial_mask(self, divergence: Callable[[Any], Tensor]) -> Tensor:
         """Flip the entries of the random mask that raise a divergence the most.
@@ -129,14 +132,18 @@ class Step:
         """
         import tensorflow as tf
 
-        features = ops.stop_gradient(self.features)
+        features = ops.stop_gradient(self.clean.features)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(features)
             with keras.StatelessScope(self.state):
-                outputs = self.model.upper(features, training=True)
+                outputs = self._upper(features)
             value = divergence(outputs)
         gradient = tape.gradient(value, features, unconnected_gradients="zero")
-        return ops.stop_gradient(self.cut.adversarial_mask(self.mask, features, gradient))
+        mask = self.parts.cut.adversarial_mask(self.clean.mask, features, gradient)
+        return ops.stop_gradient(mask)
+
+    def _upper(self, features: Tensor) -> Any:
+        return self.parts.upper(features, training=True)
 
     def input_gradient(self, function: Callable[[Any], Tensor]) -> Tensor:
         """Return the gradient of a scalar of the clean pass's outputs for the inputs."""
@@ -148,13 +155,16 @@ class Step:
             value = function(outputs)
         gradients = tape.gradient(value, outputs, unconnected_gradients="zero")
         gradient = self.tape.gradient(self.outputs, self.inputs, output_gradients=gradients)
+        if gradient is None:
+            expected = "inputs of which the outputs are differentiable functions"
+            raise invalid("x", expected, "inputs without a gradient")
         return ops.stop_gradient(gradient)
 
     def draw_normal(self) -> Tensor:
         """Draw a standard normal number for each input, in float32."""
         import tensorflow as tf
 
-        seed = replica_seed(self.cut.seed_generator)
+        seed = replica_seed(self.parts.cut.seed_generator)
         return tf.random.stateless_normal(ops.shape(self.inputs), seed)
 
     def supervised_loss(self, outputs: Any) -> Tensor:
@@ -170,7 +180,7 @@ class Step:
 
         Summed over examples rather than averaged: for directions, which have no scale.
         """
-        rows = ops.cast(ops.shape(self.features)[0], "float32")
+        rows = ops.cast(ops.shape(self.clean.features)[0], "float32")
         loss = self.supervised_loss(outputs)
         return loss * ops.cast(rows * _replicas(), loss.dtype)
 

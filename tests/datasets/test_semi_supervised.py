@@ -76,6 +76,16 @@ def test_the_loss_is_the_mean_over_the_labelled_rows(rows, replicas, form, two_r
     assert ours.history["loss"] == pytest.approx([expected], rel=1e-5)
 
 
+def test_the_pipeline_itself_is_shared_by_replicas(rows, two_replicas):
+    with two_replicas.scope():
+        dataset = ks.datasets.semi_supervised(*rows, 6, 26)
+        model = make_cut_model([], rate=0.0, optimizer=keras.optimizers.SGD(0.0))
+    (known, labels), _ = rows
+    ours = model.fit(dataset, epochs=8, shuffle=False, verbose=0).history["loss"]
+    expected = float(model.loss(labels, model.predict(known, verbose=0)))
+    assert np.mean(ours) == pytest.approx(expected, rel=0.1)  # 48 batches of 6 of 60
+
+
 def test_both_kinds_are_spread_evenly(rows):
     for labelled, unlabelled in ((8, 24), (24, 8), (7, 25), (1, 31)):
         ((_, _, weight), *_) = batches(ks.datasets.semi_supervised(*rows, labelled, unlabelled))
@@ -132,11 +142,22 @@ def test_a_model_learns_from_it(problem, rows):
         ({"labelled_batch_size": 0}, "`labelled_batch_size`"),
         ({"unlabelled_batch_size": 2.0}, "`unlabelled_batch_size`"),
         ({"shuffle_buffer": 0}, "`shuffle_buffer`"),
+        ({"unlabelled_batch_size": 197}, r"`unlabelled`\. Expected at least 197 rows"),
     ],
 )
 def test_bad_arguments_are_refused(rows, arguments, message):
     with pytest.raises(ValueError, match=message):
         ks.datasets.semi_supervised(*rows, **arguments)
+
+
+def test_rows_that_do_not_fit_together_are_refused(rows):
+    (known, labels), others = rows
+    with pytest.raises(ValueError, match=r"`unlabelled`\. Expected rows as the x of `labelled`"):
+        ks.datasets.semi_supervised((known, labels), others.astype("float64"))
+    with pytest.raises(ValueError, match=r"`unlabelled`\. Expected rows as the x"):
+        ks.datasets.semi_supervised((known, labels), (others, others))
+    with pytest.raises(ValueError, match=r"`labelled`\. Expected rows \(x, y\)"):
+        ks.datasets.semi_supervised(known, others)
 
 
 def test_batches_that_replicas_cannot_share_are_refused(rows, two_replicas):

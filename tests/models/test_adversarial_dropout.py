@@ -28,40 +28,70 @@ KINDS = {
 ALL = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 
 
+def fixed_normal(step):
+    row = np.random.default_rng(1).normal(size=8)
+    return ops.broadcast_to(ops.convert_to_tensor(row, "float32"), ops.shape(step.inputs))
+
+
 @pytest.fixture
 def fixed_draws(monkeypatch):
-    """The mask is the same for every example, on every replica; so is VAT's first direction."""
+    """The mask is the same for every example, in every step; so is VAT's first direction."""
 
     def uniform(shape, dtype, generator):
         row = np.random.default_rng(0).uniform(size=16)
         return ops.broadcast_to(ops.convert_to_tensor(row, dtype), shape)
 
-    def normal(step):
-        row = np.random.default_rng(1).normal(size=8)
-        return ops.broadcast_to(ops.convert_to_tensor(row, "float32"), ops.shape(step.inputs))
+    monkeypatch.setattr(cut_layer, "draw_uniform", uniform)
+    monkeypatch.setattr(Step, "draw_normal", fixed_normal)
+
+
+@pytest.fixture
+def shared_draws(monkeypatch):
+    """Each draw of a mask is another one, the same for every example on every replica."""
+
+    def uniform(shape, dtype, generator):
+        counter = ops.cast(generator.next(), "float64")[1]
+        row = 1e4 * ops.sin((counter + 1.7) * ops.arange(1, 17, dtype="float64"))
+        return ops.broadcast_to(ops.cast(row - ops.floor(row), dtype), shape)
 
     monkeypatch.setattr(cut_layer, "draw_uniform", uniform)
-    monkeypatch.setattr(Step, "draw_normal", normal)
+    monkeypatch.setattr(Step, "draw_normal", fixed_normal)
 
 
-@ALL
-@pytest.mark.parametrize("mode", ["graph", "xla", "eager"])
-def test_it_learns(problem, make, mode):
+EVERYTHING = ["sadd", "vadd_quadratic", "pi", "fgsm", "vat"]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"jit_compile": True}, {"run_eagerly": True}])
+def test_all_perturbations_together_learn(problem, arguments):
     x, y = problem
-    model = make_cut_model(
-        make(), noisy=True, jit_compile=mode == "xla", run_eagerly=mode == "eager"
-    )
-    epochs = 3 if mode == "eager" else 12
+    together = [KINDS[name]()[0] for name in EVERYTHING]
+    model = make_cut_model(together, noisy=True, **arguments)
+    epochs = 3 if "run_eagerly" in arguments else 15
     history = model.fit(x, y, epochs=epochs, validation_data=(x, y), verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    assert history["loss"][-1] < history["loss"][0]
     assert history["val_loss"][-1] < history["val_loss"][0]
-    if mode != "eager":
+    if "run_eagerly" not in arguments:
         assert history["val_accuracy"][-1] > 0.6  # chance is 0.25
 
 
 @ALL
-def test_a_step_on_two_replicas_is_the_step_on_one(problem, make, two_replicas, fixed_draws):
+def test_it_learns_and_xla_takes_the_same_step(problem, make, shared_draws):
+    x, y = problem
+    weights = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(4)
+        model = make_cut_model(make(), jit_compile=jit_compile, optimizer="sgd")
+        before = model.evaluate(x, y, verbose=0)[0]
+        for _ in range(2):
+            model.train_on_batch(x, y)
+        weights.append(model.get_weights())
+        assert model.evaluate(x, y, verbose=0)[0] < before
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@ALL
+def test_a_step_on_two_replicas_is_the_step_on_one(problem, make, two_replicas, shared_draws):
     x, y = problem
     weight = np.random.default_rng(2).uniform(size=len(y))
 
@@ -207,35 +237,29 @@ def test_mixed_precision_takes_nearly_the_same_step(problem, name, policy, fixed
     assert np.linalg.norm(ours) == pytest.approx(np.linalg.norm(expected), rel=0.1)
 
 
-def test_penalties_of_weights_count_once(problem):
+def test_penalties_of_weights_and_added_losses_count_once(problem):
     x, y = problem
-    penalty = 0.37
 
     class Constant(keras.layers.Layer):
         def call(self, features):
-            self.add_loss(ops.convert_to_tensor(penalty))
+            self.add_loss(ops.convert_to_tensor(0.37))
             return features
 
-    def loss(*added):
-        keras.utils.set_random_seed(0)
-        inputs = keras.Input((8,))
-        hidden = ks.layers.AdversarialDropout(0.0)(layers.Dense(16)(inputs))
-        for layer in added:
-            hidden = layer(hidden)
-        outputs = layers.Dense(CLASSES, kernel_regularizer=keras.regularizers.L2(0.1))(hidden)
-        model = compiled_cut(
-            CutModel(inputs, outputs),
-            [P.SupervisedAdversarialDropout(3.0)],
-            optimizer=keras.optimizers.SGD(0.0),
-        )
-        return float(model.train_on_batch(x, y)[0]), model
-
-    plain, model = loss()
-    evaluated = model.evaluate(x, y, verbose=0)[0]
+    inputs = keras.Input((8,))
+    hidden = Constant()(layers.Dense(16, activation="relu")(inputs))
+    hidden = Constant()(ks.layers.AdversarialDropout(1e-9, budget=0.0)(hidden))
+    outputs = layers.Dense(CLASSES, kernel_regularizer=keras.regularizers.L2(0.1))(hidden)
+    model = compiled_cut(
+        CutModel(inputs, outputs),
+        [P.SupervisedAdversarialDropout(3.0), P.AdversarialTraining(1e-9)],
+        optimizer=keras.optimizers.SGD(0.0),
+    )
+    data_loss = float(model.loss(y, model(x)))
     l2 = 0.1 * float(np.sum(model.layers[-1].kernel.numpy() ** 2))
-    data = evaluated - l2
-    assert plain >= 4 * data + l2 - 1e-4  # an adversarial mask costs no less than the random one
-    assert loss(Constant())[0] == pytest.approx(plain + penalty, rel=1e-5)
+    expected = 5 * data_loss + l2 + 2 * 0.37
+    assert [float(model.train_on_batch(x, y)[0]) for _ in range(2)] == pytest.approx(
+        2 * [expected], rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("arguments", [{"steps_per_execution": 4}, {"optimizer": "accumulating"}])
@@ -322,6 +346,114 @@ def test_a_subclassed_model_trains_as_the_functional_one(problem, fixed_draws, t
     )
 
 
+class Stateful(Hooked):
+    """Its hooks call layers in Keras's own style, without passing `training` on."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.below, self.above = (layers.BatchNormalization() for _ in range(2))
+
+    def under(self, inputs, training=None):
+        self.add_loss(ops.convert_to_tensor(0.5))
+        return self.below(self.hidden(inputs))
+
+    def upper(self, features, training=None):
+        return self.above(self.logits(features))
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_what_hooks_call_knows_that_it_trains(problem, run_eagerly):
+    x, y = problem
+    perturbations = [P.VirtualAdversarialDropout(), P.VirtualAdversarialTraining(0.1)]
+    sgd = keras.optimizers.SGD(0.0)
+    model = compiled_cut(Stateful(), perturbations, optimizer=sgd, run_eagerly=run_eagerly)
+    losses = [float(model.train_on_batch(x, y)[0]) for _ in range(3)]
+    for layer in (model.below, model.above):
+        assert layer.moving_mean.numpy().any()
+    assert np.ptp(losses) < 0.4  # masks differ; the added loss is not gathered
+    assert len(model.losses) == 1
+
+
+def test_a_subclassed_model_that_was_only_fitted_is_saved(problem, tmp_path):
+    x, y = problem
+    model = compiled_cut(Hooked())
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
+
+
+def test_a_sequential_model_trains_as_the_functional_one(problem, fixed_draws):
+    x, y = problem
+    functional = make_cut_model(optimizer="sgd")
+    sequential = CutSequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(16, activation="relu"),
+            ks.layers.AdversarialDropout(0.5, 0.2),
+            layers.Dense(CLASSES),
+        ]
+    )
+    compiled_cut(sequential, optimizer="sgd")
+    sequential.set_weights(functional.get_weights())
+    for model in (functional, sequential):
+        model.fit(x, y, shuffle=False, verbose=0)
+    for one, other in zip(functional.get_weights(), sequential.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["functional", "sequential"])
+def test_masks_of_padding_are_refused(kind):
+    """Keras computes them from the inputs, around the cut."""
+    sequence = [
+        keras.Input((4,)),
+        layers.Embedding(5, 16, mask_zero=True),
+        ks.layers.AdversarialDropout(0.5, 0.2),
+        layers.GlobalAveragePooling1D(),
+        layers.Dense(CLASSES),
+    ]
+    model = CutSequential(sequence)
+    if kind == "functional":
+        model = CutModel(model.inputs[0], model.outputs[0])
+    with pytest.raises(ValueError, match="mask of padding"):
+        compiled_cut(model).train_on_batch(np.array([[1, 2, 0, 0], [3, 0, 0, 0]]), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("wide", ["layers", "everything"])
+def test_it_trains_in_float64(problem, wide, fixed_draws):
+    x, y = problem
+    keras.config.set_dtype_policy("float64")
+    if wide == "everything":
+        keras.config.set_floatx("float64")
+    try:
+        ramp = ks.schedules.GaussianRampUp(1.0, 10)
+        perturbations = [
+            P.VirtualAdversarialDropout(ramp),
+            P.VirtualAdversarialTraining(0.1),
+            P.TemporalEnsembling(examples=256),
+        ]
+        model = make_cut_model(perturbations)
+        rows = {"inputs": x, "index": np.arange(256)}
+        history = model.fit(rows, y, epochs=2, verbose=0).history
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    assert history["loss"][1] < history["loss"][0]
+
+
+def test_seeds_move_by_the_draws_of_one_pass(problem):
+    x, y = problem
+    states = []
+    for perturbations in ([], [P.VirtualAdversarialDropout(), P.SupervisedAdversarialDropout()]):
+        keras.utils.set_random_seed(0)
+        model = make_cut_model(perturbations, noisy=True)
+        model.train_on_batch(x, y)
+        seeds = [v.numpy() for v in model.variables if "seed" in v.path]
+        states.append(seeds)
+    assert len(states[0]) == 2
+    np.testing.assert_array_equal(*states)
+
+
 def test_its_settings_are_saved_and_training_resumes(problem, tmp_path, fixed_draws):
     x, y = problem
     ramp = ks.schedules.GaussianRampUp(2.0, 100)
@@ -366,7 +498,11 @@ def test_the_default_is_virtual_adversarial_dropout(problem, fixed_draws):
     assert losses[0] == losses[1] != losses[2]
 
 
-def functional(cut_below=True, cuts=1, skip=False, nested=False):
+class CutSequential(ks.models.AdversarialDropoutMixin, keras.Sequential):
+    """A sequential model."""
+
+
+def functional(cuts=1, skip=False, nested=False, twice=False):
     inputs = keras.Input((8,))
     x = hidden = layers.Dense(16)(inputs)
     for _ in range(cuts):
@@ -375,7 +511,8 @@ def functional(cut_below=True, cuts=1, skip=False, nested=False):
         inner = keras.Sequential([keras.Input((16,)), ks.layers.AdversarialDropout()])
         x = inner(x)
     x = layers.Dense(16)(x)
-    return CutModel(inputs, layers.Dense(CLASSES)(x + hidden if skip else x))
+    outputs = layers.Dense(CLASSES)(x + hidden if skip else x)
+    return CutModel(inputs, [outputs, outputs] if twice else outputs)
 
 
 class OneHook(ks.models.AdversarialDropoutMixin, keras.Model):
@@ -398,7 +535,8 @@ class NoHook(ks.models.AdversarialDropoutMixin, keras.Model):
         (lambda: functional(cuts=0), "`model`. Expected exactly one .*CutModel with 0 of them"),
         (lambda: functional(cuts=2), "CutModel with 2 of them"),
         (lambda: functional(cuts=0, nested=True), "inside a nested model does not count"),
-        (lambda: functional(skip=True), "every path from the inputs to the output passes"),
+        (lambda: functional(skip=True), "cuts in two: every path from the inputs to the output"),
+        (lambda: functional(twice=True), r"`model`\. Expected one output"),
         (OneHook, "overrides both hooks, `under` and `upper`"),
         (NoHook, "a functional model, or a subclass that overrides the hooks"),
     ],
@@ -424,6 +562,20 @@ def test_models_without_a_clean_cut_are_refused(make, message):
 def test_settings_that_cannot_train_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_cut_model(**arguments)
+
+
+def test_the_wrong_order_of_bases_is_refused():
+    with pytest.raises(TypeError, match=r"`AdversarialDropoutMixin` before `keras\.Model`"):
+
+        class Wrong(keras.Model, ks.models.AdversarialDropoutMixin):
+            pass
+
+
+def test_a_refused_compilation_leaves_the_model_as_it_was(problem):
+    model = make_cut_model([P.PiModel()])
+    with pytest.raises(ValueError, match="`perturbations`"):
+        compiled_cut(model, ["pi"], loss="mse")
+    assert isinstance(model.loss, keras.losses.SparseCategoricalCrossentropy)
 
 
 def test_data_without_labels_are_refused(problem):

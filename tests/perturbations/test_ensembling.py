@@ -109,6 +109,48 @@ def test_it_is_saved_and_resumes(problem, tmp_path, through):
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+def test_other_models_read_its_weights_and_it_starts_anew_from_theirs(problem, tmp_path):
+    x, y = problem
+    model = make()
+    model.fit(indexed(x), y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    other = make_cut_model([], rate=0.0)
+    other.load_weights(tmp_path / "model.weights.h5")
+    for each in (loaded, other):
+        np.testing.assert_array_equal(each.predict(x, verbose=0), model.predict(x, verbose=0))
+    other.save_weights(tmp_path / "plain.weights.h5")
+    fresh = make()
+    fresh.load_weights(tmp_path / "plain.weights.h5")
+    np.testing.assert_array_equal(fresh.get_weights()[0], model.get_weights()[0])
+    assert not state(fresh)[0].any()
+
+
+def test_each_model_has_its_own(problem):
+    x, y = problem
+    perturbation = TemporalEnsembling(examples=300)
+    first = make_cut_model([perturbation])
+    first.fit(indexed(x), y, verbose=0)
+    trained = perturbation.variables
+    compiled_cut(first, [perturbation])
+    assert perturbation.variables is trained
+    make_cut_model([perturbation])
+    assert not perturbation.variables[1].numpy().any()
+
+
+def test_an_example_that_is_there_twice_counts_once_with_the_mean(problem):
+    x, y = problem
+    model = make()
+    rows = np.array([3, 7, 3, 9])
+    predicted = softmax(model.predict(x[:4], verbose=0))
+    model.fit(indexed(x[:4], rows), y[:4], batch_size=4, shuffle=False, verbose=0)
+    ensemble, updates = state(model)
+    np.testing.assert_allclose(ensemble[3], 0.4 * (predicted[0] + predicted[2]) / 2, rtol=1e-5)
+    np.testing.assert_allclose(ensemble[7], 0.4 * predicted[1], rtol=1e-5)
+    assert updates.sum() == 3
+
+
 @pytest.mark.parametrize("arguments", [{"jit_compile": True}, {"steps_per_execution": 3}])
 def test_it_keeps_the_same_state_in_other_ways_to_train(problem, arguments):
     x, y = problem

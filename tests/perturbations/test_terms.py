@@ -17,7 +17,7 @@ P = ks.perturbations
 
 def begin(model, x, y=None, weight=None):
     x = ops.convert_to_tensor(x)
-    return Step.begin(model, model.get_layer("cut"), (x, None, y, weight), watch=True)
+    return Step.begin(model, model.parts, (x, None, y, weight), watch=True)
 
 
 def test_the_masks_of_vadd_differ_within_the_budget(problem):
@@ -27,7 +27,7 @@ def test_the_masks_of_vadd_differ_within_the_budget(problem):
     clean = ops.stop_gradient(step.outputs)
     vadd = P.VirtualAdversarialDropout()
     mask = step.adversarial_mask(lambda outputs: ops.sum(vadd.compare(step, clean, outputs)))
-    flips = np.abs(mask - step.mask).sum(axis=1)
+    flips = np.abs(mask - step.clean.mask).sum(axis=1)
     assert (flips == 3).mean() > 0.9  # floor(0.2 * 16), with a candidate for each
     assert flips.max() == 3
     assert float(vadd.term(step)) > 1e-3
@@ -74,7 +74,7 @@ def test_sadd_leaves_rows_of_no_weight_alone(problem):
     weight = np.where(np.arange(256) % 4, 0.0, 4.0).astype("float32")
     step = begin(make_cut_model(budget=0.2), x, y, weight)
     mask = step.adversarial_mask(step.magnified_loss)
-    flips = np.abs(mask - step.mask).sum(axis=1)
+    flips = np.abs(mask - step.clean.mask).sum(axis=1)
     assert (flips[weight == 0] == 0).all()
     assert (flips[weight > 0] > 0).all()
 
@@ -184,7 +184,7 @@ def test_inputs_without_a_gradient_are_refused(problem, inputs):
     model = make_cut_model([P.VirtualAdversarialTraining(1.0)])
     inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
     with pytest.raises(ValueError, match=r"`x`. Expected one tensor of a float type"):
-        step_module.Step.begin(model, model.get_layer("cut"), (inputs, None, None, None), True)
+        step_module.Step.begin(model, model.parts, (inputs, None, None, None), True)
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,6 @@ def test_it_is_half_a_gaussian_and_then_constant():
     np.testing.assert_allclose(ours, 3 * np.exp(-5 * (1 - share) ** 2), rtol=1e-6)
 
 
-def test_large_steps_keep_their_precision():
-    schedule = ks.schedules.GaussianRampUp(1.0, steps=2**24)
-    assert float(schedule(2**24)) == 1
-    assert float(schedule(2**23)) == pytest.approx(np.exp(-1.25))
-
-
 def test_config_round_trip():
     schedule = ks.schedules.GaussianRampUp(2.5, 7, name="ramp")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
