@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_softmaxes.layers.uniform import draw_uniform
+from keras_softmaxes.layers.noise import draw_uniform
 from keras_softmaxes.ops.adversarial_dropout import adversarial_mask, check_budget
 from keras_softmaxes.ops.checks import Tensor, invalid, static_shape
 from keras_softmaxes.ops.precision import at_least_float32

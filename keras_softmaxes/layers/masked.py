@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_softmaxes.layers.head import StochasticHead
-from keras_softmaxes.layers.uniform import draw_uniform
+from keras_softmaxes.layers.noise import draw_uniform
 from keras_softmaxes.ops.checks import Tensor, invalid
 from keras_softmaxes.ops.compile import xla_compiled
 from keras_softmaxes.ops.masked import masked_logits, sampled_classes

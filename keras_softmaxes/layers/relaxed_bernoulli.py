@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_softmaxes.layers.uniform import replica_seed
+from keras_softmaxes.layers.noise import replica_seed
 from keras_softmaxes.ops.checks import Tensor
 from keras_softmaxes.ops.dropmax import dropmax_log_mask
 

@@ -8,6 +8,11 @@ from keras_softmaxes.ops.checks import Tensor
 from keras_softmaxes.ops.labels import at_target, multi_hot, one_hot
 
 
+def log(probabilities: Tensor) -> Tensor:
+    """Return the logarithm, that of the smallest normal number of the type for what is below it."""
+    return ops.log(ops.maximum(probabilities, float(_finfo(probabilities).tiny)))
+
+
 def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
     """Return -log p_t, t the target.
 
@@ -21,8 +26,7 @@ def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
     Returns:
         (batch,), in nats.
     """
-    target = at_target(one_hot(labels, probabilities), probabilities)
-    return -ops.log(ops.maximum(target, float(_finfo(probabilities).tiny)))
+    return -log(at_target(one_hot(labels, probabilities), probabilities))
 
 
 def labels_negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:

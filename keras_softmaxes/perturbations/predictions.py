@@ -3,13 +3,13 @@
 from typing import Any
 
 import keras
-import ml_dtypes
 from keras import ops
 
 from keras_softmaxes.layers.head import is_evidence
 from keras_softmaxes.losses.base import ClassLoss
 from keras_softmaxes.losses.paired import PairedCrossentropy
 from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.ops.likelihood import log
 from keras_softmaxes.ops.precision import at_least_float32
 
 BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
@@ -77,9 +77,7 @@ def log_probabilities(outputs: Any, loss: Any) -> Tensor:
     """
     if not is_evidence(outputs) and _reads_logits(loss):
         return ops.log_softmax(at_least_float32(outputs), axis=-1)
-    probabilities = predictions(outputs, loss)
-    dtype = keras.backend.standardize_dtype(probabilities.dtype)
-    return ops.log(ops.maximum(probabilities, float(ml_dtypes.finfo(dtype).tiny)))
+    return log(predictions(outputs, loss))
 
 
 def _reads_logits(loss: Any) -> bool:

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout, Recording, recording
-from keras_softmaxes.layers.uniform import replica_seed
+from keras_softmaxes.layers.noise import draw_normal
 from keras_softmaxes.losses.base import Reduction
 from keras_softmaxes.ops.checks import Tensor, invalid
 from keras_softmaxes.perturbations.predictions import log_probabilities, predictions
@@ -162,10 +162,7 @@ class Step:
 
     def draw_normal(self) -> Tensor:
         """Draw a standard normal number for each input, in float32."""
-        import tensorflow as tf
-
-        seed = replica_seed(self.parts.cut.seed_generator)
-        return tf.random.stateless_normal(ops.shape(self.inputs), seed)
+        return draw_normal(ops.shape(self.inputs), "float32", self.parts.cut.seed_generator)
 
     def supervised_loss(self, outputs: Any) -> Tensor:
         """Return the model's own loss without penalties of weights, scaled for replicas."""

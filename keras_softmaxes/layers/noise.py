@@ -1,4 +1,4 @@
-"""Uniform noise that differs between replicas."""
+"""Noise that differs between replicas."""
 
 import keras
 
@@ -23,6 +23,26 @@ def draw_uniform(
 
         return tf.random.stateless_uniform(shape, replica_seed(generator), dtype=dtype)
     return keras.random.uniform(shape, dtype=dtype, seed=generator)
+
+
+def draw_normal(
+    shape: tuple[int, ...] | Tensor, dtype: str, generator: keras.random.SeedGenerator
+) -> Tensor:
+    """Draw standard normal numbers, repeatably under `keras.utils.set_random_seed`.
+
+    Args:
+        shape: the shape of the noise.
+        dtype: its type, a float one.
+        generator: state of the random numbers; it advances by one draw.
+
+    Returns:
+        The noise. Each replica of a `tf.distribute` strategy draws its own.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.random.stateless_normal(shape, replica_seed(generator), dtype=dtype)
+    return keras.random.normal(shape, dtype=dtype, seed=generator)
 
 
 def replica_seed(generator: keras.random.SeedGenerator) -> Tensor:

@@ -1,0 +1,100 @@
+"""Tying the parameters of two layers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_softmaxes.layers.kernels import kernels
+from keras_softmaxes.ops.checks import Tensor, check_not_negative, invalid
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class ParameterTying(keras.layers.Layer):
+    """Two layers whose kernels are drawn towards each other.
+
+        Omega = weight * || W_A - W_B ||^2
+
+    is added to the loss, in evaluation too, as Keras adds its regularisers. For two tasks of the
+    same kind whose inputs differ. Layers that are to be equal rather than close are one layer,
+    called twice.
+
+    Args:
+        first: layer A, with a kernel.
+        second: layer B, with kernels of the same shapes.
+        weight: the weight of the penalty, at least 0.
+        **kwargs: the arguments of every Keras layer.
+
+    Input:
+        A pair of inputs, of A and of B.
+
+    Output:
+        The pair of their outputs.
+
+    Raises:
+        ValueError: a weight below 0; inputs that are no pair; layers without a kernel, or with
+            kernels of other shapes.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> pair = [keras.Input((4,)), keras.Input((4,))]
+        >>> tied = ks.layers.ParameterTying(keras.layers.Dense(3), keras.layers.Dense(3), 0.1)
+        >>> [output.shape for output in tied(pair)]
+        [(None, 3), (None, 3)]
+
+    Reference:
+        Lasserre et al., Principled Hybrids of Generative and Discriminative Models, CVPR 2006;
+        Goodfellow et al., Deep Learning, 2016, section 7.9 (https://www.deeplearningbook.org).
+    """
+
+    def __init__(
+        self,
+        first: keras.layers.Layer,
+        second: keras.layers.Layer,
+        weight: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        check_not_negative("weight", weight)
+        self.first: keras.layers.Layer = first
+        self.second: keras.layers.Layer = second
+        self.weight: float = weight
+
+    def build(self, input_shape: Sequence[Any]) -> None:
+        """Build the layers, and compare the shapes of their kernels."""
+        if len(input_shape) != 2 or not isinstance(input_shape[0], Sequence):
+            raise invalid("inputs", "a pair of inputs, one for each layer", input_shape)
+        for layer, shape in zip((self.first, self.second), input_shape, strict=True):
+            if not layer.built:
+                layer.build(shape)
+        first, second = kernels(self.first), kernels(self.second)
+        shapes = [[tuple(each.shape) for each in found] for found in (first, second)]
+        if shapes[0] != shapes[1]:
+            raise invalid("second", f"a layer with kernels of shapes {shapes[0]}", shapes[1])
+
+    def call(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return both outputs, and add the penalty."""
+        pairs = zip(kernels(self.first), kernels(self.second), strict=True)
+        squares = [ops.sum(ops.square(ops.subtract(a, b))) for a, b in pairs]
+        self.add_loss(self.weight * sum(squares))
+        one, other = inputs
+        return [self.first(one), self.second(other)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "first": keras.saving.serialize_keras_object(self.first),
+            "second": keras.saving.serialize_keras_object(self.second),
+            "weight": self.weight,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ParameterTying":
+        """Return the layer of a configuration."""
+        layers = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("first", "second")
+        }
+        return cls(**{**config, **layers})

@@ -1,0 +1,83 @@
+"""Noise on the weights."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_softmaxes.layers.kernels import kernels
+from keras_softmaxes.layers.noise import draw_normal
+from keras_softmaxes.ops.checks import check_not_negative
+
+
+@keras.saving.register_keras_serializable(package="keras_softmaxes")
+class WeightNoise(keras.layers.Wrapper):
+    """A layer whose kernels are noisy in training.
+
+        W' = W + stddev * n,   n ~ N(0, I)
+
+    drawn anew at each training step, for all examples of the batch together. The gradient is taken
+    at the noisy kernels and moves the clean ones; the variables themselves never hold noise, so
+    that nothing of it is saved, exported or there at inference.
+
+    For small noise and the squared error this adds the penalty stddev^2 E[ ||d y_hat / dW||^2 ] on
+    average, which leads to flat minima.
+
+    Args:
+        layer: any layer with a kernel: `Dense`, a convolution, a recurrent layer.
+        stddev: standard deviation of the noise, at least 0, in the units of the weights.
+        seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
+        **kwargs: the arguments of every Keras layer.
+
+    Input and output:
+        Those of the layer.
+
+    Raises:
+        ValueError: a deviation below 0; when it is built, a layer without a kernel.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> noisy = ks.layers.WeightNoise(keras.layers.Dense(10), stddev=0.05)
+        >>> noisy(keras.ops.ones((2, 4)), training=True).shape
+        TensorShape([2, 10])
+
+    Reference:
+        Jim et al., An Analysis of Noise in Recurrent Neural Networks, IEEE TNN 1996; Goodfellow et
+        al., Deep Learning, 2016, section 7.5 (https://www.deeplearningbook.org).
+    """
+
+    def __init__(
+        self, layer: keras.layers.Layer, stddev: float, seed: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(layer, **kwargs)
+        check_not_negative("stddev", stddev)
+        self.stddev: float = stddev
+        self.seed: int | None = seed
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Build the layer, and find its kernels."""
+        super().build(input_shape)
+        self._kernels: list[keras.Variable] = kernels(self.layer)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Return the layer's output, in training with noisy kernels."""
+        if not training:
+            return self.layer(inputs)
+        # The scope holds all variables: within one of JAX's it would not see the others' values.
+        values = {variable.path: ops.copy(variable) for variable in self.layer.variables}
+        for kernel in self._kernels:
+            noise = draw_normal(kernel.shape, kernel.dtype, self.seed_generator)
+            noisy = ops.cast(values[kernel.path], kernel.dtype) + self.stddev * noise
+            values[kernel.path] = noisy
+        mapping = [(variable, values[variable.path]) for variable in self.layer.variables]
+        with keras.StatelessScope(mapping, collect_losses=True) as scope:
+            outputs = self.layer(inputs)
+        for variable in self.layer.non_trainable_variables:
+            variable.assign(scope.get_current_value(variable))
+        self.add_loss(scope.losses)
+        return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}

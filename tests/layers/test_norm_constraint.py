@@ -1,0 +1,129 @@
+from contextlib import nullcontext
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import keras_softmaxes as ks
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 5)).astype("float32")
+    return x, (x @ rng.normal(size=(5, 1))).astype("float32")
+
+
+def make_model(limit, rate=0.05, learning_rate=0.05, norm=None, **arguments):
+    dense = layers.Dense(1, use_bias=False)
+    layer = ks.layers.NormConstraint(dense, limit, norm, rate, name="held", **arguments)
+    model = keras.Sequential([keras.Input((5,)), layer])
+    model.compile(keras.optimizers.SGD(learning_rate), "mse")
+    return model
+
+
+def numbers(model):
+    layer = model.get_layer("held")
+    return float(layer.omega()), float(ops.convert_to_numpy(layer.multiplier))
+
+
+def test_two_steps_are_those_computed_by_hand(data):
+    x, y = data
+    model = make_model(limit=0.5, rate=0.2)
+    kernel, multiplier = model.get_weights()[0].astype("float64"), 0.0
+    for _ in range(2):
+        excess = (kernel**2).sum() - 0.5
+        gradient = 2 * x.T @ (x @ kernel - y) / len(x) + 2 * multiplier * kernel
+        kernel, multiplier = kernel - 0.05 * gradient, max(0, multiplier + 0.2 * excess)
+        model.train_on_batch(x, y)
+        assert numbers(model) == pytest.approx(((kernel**2).sum(), multiplier), rel=1e-5)
+    assert multiplier > 0
+
+
+def test_a_binding_constraint_is_met_at_the_multiplier_of_the_same_weight_decay(data):
+    """min J + alpha ||w||^2 is ridge regression, whose solution has the norm k."""
+    x, y = data
+    free = np.linalg.lstsq(x, y, rcond=None)[0]
+    limit = 0.4 * float((free**2).sum())
+    model = make_model(limit)
+    model.fit(x, y, batch_size=64, epochs=1500, shuffle=False, verbose=0)
+    omega, multiplier = numbers(model)
+    assert omega == pytest.approx(limit, rel=1e-3)
+    ridge = np.linalg.solve(x.T @ x / len(x) + multiplier * np.eye(5), x.T @ y / len(x))
+    np.testing.assert_allclose(model.get_weights()[0], ridge, atol=1e-3)
+
+
+def test_a_constraint_that_does_not_bind_changes_nothing(data):
+    x, y = data
+    free = np.linalg.lstsq(x, y, rcond=None)[0]
+    model = make_model(limit=2 * float((free**2).sum()))
+    model.fit(x, y, batch_size=64, epochs=400, shuffle=False, verbose=0)
+    assert numbers(model)[1] == 0
+    np.testing.assert_allclose(model.get_weights()[0], free, atol=1e-3)
+
+
+def test_any_regulariser_of_keras_is_a_norm(data):
+    x, y = data
+    model = make_model(limit=1.0, norm=keras.regularizers.L1(1.0))
+    model.fit(x, y, batch_size=64, epochs=1500, shuffle=False, verbose=0)
+    assert np.abs(model.get_weights()[0]).sum() == pytest.approx(1, rel=0.02)
+
+
+def test_evaluation_has_no_term_and_moves_nothing(data):
+    x, y = data
+    model = make_model(limit=0.1)
+    model.fit(x, y, epochs=2, verbose=0)
+    before = numbers(model)
+    error = float(np.mean((model.predict(x, verbose=0) - y) ** 2))
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(error, rel=1e-5)
+    assert numbers(model) == before
+    assert before[1] > 0
+
+
+@pytest.mark.tensorflow
+def test_two_replicas_take_the_step_of_one(data, two_replicas):
+    x, y = data
+    results = []
+    for strategy in (None, two_replicas):
+        keras.utils.set_random_seed(0)
+        with strategy.scope() if strategy else nullcontext():
+            model = make_model(limit=0.1)
+        model.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
+        results.append(numbers(model))
+    assert results[0] == pytest.approx(results[1], rel=1e-4)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("policy", ["mixed_float16", "float64"])
+def test_other_types(data, policy):
+    x, y = data
+    model = make_model(limit=0.1, dtype=policy)
+    model.fit(x, y, epochs=3, verbose=0)
+    assert numbers(model)[1] > 0
+    assert model.get_layer("held").multiplier.dtype == "float32"
+
+
+def test_it_is_saved_with_its_multiplier(data, tmp_path):
+    x, y = data
+    model = make_model(limit=0.1, norm=keras.regularizers.L1(0.5))
+    model.fit(x, y, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert numbers(again) == pytest.approx(numbers(model), rel=1e-6)
+    assert numbers(again)[1] > 0
+    losses = [each.fit(x, y, shuffle=False, verbose=0).history["loss"] for each in (model, again)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"limit": 0.0}, "`limit`"),
+        ({"limit": 1.0, "rate": 0.0}, "`rate`"),
+        ({"limit": 1.0, "norm": abs}, r"`norm`\. Expected a Keras regulariser"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ks.layers.NormConstraint(layers.Dense(1), **arguments)

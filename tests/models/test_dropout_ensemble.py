@@ -1,0 +1,79 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_softmaxes as ks
+
+
+def softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+
+
+@pytest.fixture
+def regression():
+    """Softmax regression whose inputs are dropped, of 2^4 networks."""
+    sequence = [keras.Input((4,)), layers.Dropout(0.5), layers.Dense(3, activation="softmax")]
+    return keras.Sequential(sequence)
+
+
+def every_network(model, x):
+    kernel, bias = (weight.astype("float64") for weight in model.get_weights())
+    masks = np.array(list(itertools.product([0, 2], repeat=4)))
+    return np.array([softmax((mask * x) @ kernel + bias) for mask in masks])
+
+
+def test_weight_scaling_is_the_geometric_mean_of_softmax_regression(regression, x):
+    geometric = softmax(np.log(every_network(regression, x)).mean(axis=0))
+    ours = ks.models.dropout_ensemble(regression, x, "weight_scaling")
+    np.testing.assert_allclose(ours, geometric, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["arithmetic", "geometric"])
+def test_sampled_means_approach_those_over_all_networks(regression, x, rule):
+    every = every_network(regression, x)
+    means = {"arithmetic": every.mean(axis=0), "geometric": softmax(np.log(every).mean(axis=0))}
+    ours = ks.models.dropout_ensemble(regression, x, rule, samples=3000)
+    error = 5 * every.std(axis=0).max() / 3000**0.5
+    np.testing.assert_allclose(ours, means[rule], atol=error)
+    assert np.abs(means["arithmetic"] - means["geometric"]).max() > 2 * error
+    np.testing.assert_allclose(ours.sum(axis=1), 1, atol=1e-5)
+
+
+def test_other_layers_predict_as_at_inference_and_keep_their_state(x):
+    inputs = keras.Input((4,))
+    hidden = layers.BatchNormalization()(layers.Dense(8)(inputs))
+    hidden = ks.layers.AdversarialDropout(0.0)(hidden)  # draws, and drops nothing
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden))
+    before = model.get_weights()
+    ours = ks.models.dropout_ensemble(model, 100 + x, samples=3, batch_size=4)
+    np.testing.assert_allclose(ours, model.predict(100 + x, verbose=0), atol=1e-6)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_draws_repeat_under_the_global_seed(x):
+    def predict():
+        keras.utils.set_random_seed(3)
+        sequence = [keras.Input((4,)), layers.Dropout(0.5), layers.Dense(3, activation="softmax")]
+        return ks.models.dropout_ensemble(keras.Sequential(sequence), x, samples=2)
+
+    np.testing.assert_array_equal(predict(), predict())
+
+
+def test_bad_arguments_are_refused(regression, x):
+    with pytest.raises(ValueError, match=r"`rule`\. Expected one of arithmetic, geometric"):
+        ks.models.dropout_ensemble(regression, x, "harmonic")
+    with pytest.raises(ValueError, match="`samples`"):
+        ks.models.dropout_ensemble(regression, x, samples=0)
+    plain = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
+    with pytest.raises(ValueError, match=r"`model`\. Expected a model with dropout"):
+        ks.models.dropout_ensemble(plain, x)
