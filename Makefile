@@ -26,6 +26,7 @@ benchmark: .venv/examples
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/gsoftmax.py
 	$(BIN)/python benchmarks/adversarial_dropout.py
+	$(BIN)/python benchmarks/regularization.py
 
 clean:
 	rm -rf .venv results

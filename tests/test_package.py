@@ -35,6 +35,7 @@ FUNCTIONS = [
     "ops.sparsemax",
     "ops.sparsemax_loss",
     "ops.super_symmetric_projection",
+    "models.dropout_ensemble",
     "models.monte_carlo",
 ]
 CLASSES = [
@@ -48,6 +49,9 @@ CLASSES = [
     "layers.PairedGSoftmax",
     "layers.GaussianMixture",
     "layers.LSoftmax",
+    "layers.NormConstraint",
+    "layers.ParameterTying",
+    "layers.WeightNoise",
     "losses.AttentionCrossentropy",
     "losses.DropMaxLoss",
     "losses.GaussianMixtureLoss",

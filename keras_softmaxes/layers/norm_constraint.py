@@ -78,7 +78,7 @@ class NormConstraint(keras.layers.Wrapper):
             initializer="zeros",
             trainable=False,
             dtype="float32",
-            aggregation="mean",
+            aggregation="none",  # all replicas compute the same
             autocast=False,
         )
 

@@ -80,7 +80,7 @@ def _stochastic(model: keras.Model) -> keras.Model:
             kwargs["training"] = True
         return layer(*args, **kwargs)
 
-    functional = keras.Model(model.inputs, model.outputs)
+    functional = keras.Model(model.inputs, model.outputs[0])
     return keras.models.clone_model(
         functional, clone_function=lambda layer: layer, call_function=call
     )
@@ -90,7 +90,7 @@ def _mean(model: keras.Model, x: Tensor, rule: str, samples: int) -> Tensor:
     geometric = rule == "geometric"
     total = 0.0
     for _ in range(samples):
-        (probabilities,) = keras.tree.flatten(model(x))
+        probabilities = model([x])
         total += log(probabilities) if geometric else probabilities
     mean = total / samples
     return ops.softmax(mean, axis=-1) if geometric else mean
