@@ -180,9 +180,12 @@ class AdversarialDropoutMixin(_ModelBeside):
         }
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Return the arguments of `compile`."""
-        perturbations = [keras.saving.serialize_keras_object(p) for p in self._perturbations]
-        return {**super().get_compile_config(), "perturbations": perturbations}
+        """Return the arguments of `compile`, none of a model that was not compiled."""
+        config = super().get_compile_config()
+        if config:
+            perturbations = [keras.saving.serialize_keras_object(p) for p in self._perturbations]
+            config["perturbations"] = perturbations
+        return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as another model was, and create the optimizer's variables."""

@@ -472,6 +472,16 @@ def test_its_settings_are_saved_and_training_resumes(problem, tmp_path, fixed_dr
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
+def test_a_model_that_was_not_compiled_is_saved(problem, tmp_path):
+    x, _ = problem
+    make_cut_model().save(tmp_path / "compiled.keras")
+    model = keras.saving.load_model(tmp_path / "compiled.keras", compile=False)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert not again.compiled
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
 def test_without_perturbations_it_is_keras_training(problem, fixed_draws):
     x, y = problem
     model = make_cut_model([], optimizer="sgd")
