@@ -156,7 +156,7 @@ def build(
 ) -> ks.models.Classifier:
     """Return the network under the method's head, not compiled."""
     inputs = keras.Input(shape)
-    features, head = network(inputs), method.head(classes, **regularizers)
+    head, features = method.head(classes, **regularizers), network(inputs)
     if method.perturbations is None:
         return ks.models.Classifier(inputs, head(features))
     return CutClassifier(inputs, head(ks.layers.AdversarialDropout(0.5, budget=0.05)(features)))

@@ -34,9 +34,10 @@ def adversarial_mask(mask: Tensor, jacobian: Tensor, budget: float) -> Tensor:
         ValueError: a budget outside [0, 1], or tensors that are not of one shape (batch, units).
 
     Example:
-        >>> mask, jacobian = keras.ops.array([[1.0, 1.0, 0.0]]), keras.ops.array([[-1.0, 3.0, 2.0]])
+        >>> import numpy as np
+        >>> mask, jacobian = np.array([[1.0, 1.0, 0.0]]), np.array([[-1.0, 3.0, 2.0]])
         >>> adversarial_mask(mask, jacobian, budget=0.34).numpy()
-        array([[1., 1., 1.]], dtype=float32)
+        array([[1., 1., 1.]])
 
     Reference:
         Park et al., Adversarial Dropout for Supervised and Semi-supervised Learning, AAAI 2018,
