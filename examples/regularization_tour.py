@@ -78,9 +78,8 @@ def quadratic(penalty: keras.Regularizer | None, steps: int, rate: float = 0.5) 
     x = np.diag(np.sqrt(EIGENVALUES)).astype("float32")
     dense = layers.Dense(1, use_bias=False, kernel_initializer="zeros", kernel_regularizer=penalty)
     model = keras.Sequential([keras.Input((4,)), dense])
-    # The mean over four rows of the squared error is half of the quadratic form, twice.
-    half_sum = keras.losses.MeanSquaredError(reduction="sum")
-    model.compile(keras.optimizers.SGD(rate), half_sum, loss_weights=[0.5])
+    squares = keras.losses.MeanSquaredError(reduction="sum")
+    model.compile(keras.optimizers.SGD(rate), squares, loss_weights=[0.5])
     targets = (x @ SOLUTION).astype("float32")[:, None]
     rows, goals = np.tile(x, (steps, 1)), np.tile(targets, (steps, 1))
     model.fit(rows, goals, batch_size=4, shuffle=False, verbose=0)
@@ -145,7 +144,8 @@ def weight_scaling() -> Claim:
     measured, predicted = [], []
     for size in sizes:
         sequence = [keras.Input((int(size),)), layers.Dropout(0.5)]
-        model = keras.Sequential([*sequence, layers.Dense(3, activation="softmax")])
+        last = layers.Dense(3, activation="softmax", bias_initializer="random_normal")
+        model = keras.Sequential([*sequence, last])
         x = rng.normal(size=(1, size)).astype("float32")
         measured.append(ks.models.dropout_ensemble(model, x, "weight_scaling")[0])
         kernel, bias = model.get_weights()

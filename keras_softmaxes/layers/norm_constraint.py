@@ -25,7 +25,7 @@ class NormConstraint(keras.layers.Wrapper):
     the limit exactly at each step, and finds no alpha.
 
     Args:
-        layer: any layer with a kernel.
+        layer: any layer with a kernel that is called with its inputs alone, once a step.
         limit: k, above 0.
         norm: Omega of a kernel, a Keras regulariser; None is `keras.regularizers.L2(1.0)`, the
             squared L2 norm. Of several kernels it is the sum.
@@ -62,6 +62,7 @@ class NormConstraint(keras.layers.Wrapper):
         super().__init__(layer, **kwargs)
         check_positive("limit", limit)
         check_positive("rate", rate)
+        self.supports_masking: bool = True
         self.limit: float = limit
         self.rate: float = rate
         self.norm = keras.regularizers.L2(1.0) if norm is None else keras.regularizers.get(norm)

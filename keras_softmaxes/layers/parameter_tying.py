@@ -33,8 +33,8 @@ class ParameterTying(keras.layers.Layer):
         The pair of their outputs.
 
     Raises:
-        ValueError: a weight below 0; inputs that are no pair; layers without a kernel, or with
-            kernels of other shapes.
+        ValueError: a weight below 0; one layer, twice; inputs that are no pair; layers without a
+            kernel, or with kernels of other shapes.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -57,6 +57,9 @@ class ParameterTying(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_not_negative("weight", weight)
+        if first is second:
+            raise invalid("second", "another layer than `first`; equal layers are one", second)
+        self.supports_masking: bool = True
         self.first: keras.layers.Layer = first
         self.second: keras.layers.Layer = second
         self.weight: float = weight
@@ -76,7 +79,8 @@ class ParameterTying(keras.layers.Layer):
     def call(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return both outputs, and add the penalty."""
         pairs = zip(kernels(self.first), kernels(self.second), strict=True)
-        squares = [ops.sum(ops.square(ops.subtract(a, b))) for a, b in pairs]
+        differences = (ops.cast(a, "float32") - ops.cast(b, "float32") for a, b in pairs)
+        squares = [ops.sum(ops.square(difference)) for difference in differences]
         self.add_loss(self.weight * sum(squares))
         one, other = inputs
         return [self.first(one), self.second(other)]

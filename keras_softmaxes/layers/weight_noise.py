@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_softmaxes.layers.kernels import kernels
 from keras_softmaxes.layers.noise import draw_normal
-from keras_softmaxes.ops.checks import check_not_negative
+from keras_softmaxes.ops.checks import Tensor, check_not_negative
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")
@@ -16,7 +16,8 @@ class WeightNoise(keras.layers.Wrapper):
 
         W' = W + stddev * n,   n ~ N(0, I)
 
-    drawn anew at each training step, for all examples of the batch together. The gradient is taken
+    drawn anew at each training step, for all examples of the batch, or of a replica's share of it,
+    together. The gradient is taken
     at the noisy kernels and moves the clean ones; the variables themselves never hold noise, so
     that nothing of it is saved, exported or there at inference.
 
@@ -24,7 +25,8 @@ class WeightNoise(keras.layers.Wrapper):
     average, which leads to flat minima.
 
     Args:
-        layer: any layer with a kernel: `Dense`, a convolution, a recurrent layer.
+        layer: any layer with a kernel that is called with its inputs alone: `Dense`, a convolution,
+            a recurrent layer.
         stddev: standard deviation of the noise, at least 0, in the units of the weights.
         seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
         **kwargs: the arguments of every Keras layer.
@@ -54,29 +56,34 @@ class WeightNoise(keras.layers.Wrapper):
         self.stddev: float = stddev
         self.seed: int | None = seed
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
+        self.supports_masking: bool = True
 
     def build(self, input_shape: Any = None) -> None:
-        """Build the layer, and find its kernels."""
+        """Build the layer, and check that it has a kernel."""
         super().build(input_shape)
-        self._kernels: list[keras.Variable] = kernels(self.layer)
+        kernels(self.layer)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return the layer's output, in training with noisy kernels."""
         if not training:
             return self.layer(inputs)
+        noisy = {id(kernel): self._noisy(kernel) for kernel in kernels(self.layer)}
         # The scope holds all variables: within one of JAX's it would not see the others' values.
-        values = {variable.path: ops.copy(variable) for variable in self.layer.variables}
-        for kernel in self._kernels:
-            noise = draw_normal(kernel.shape, kernel.dtype, self.seed_generator)
-            noisy = ops.cast(values[kernel.path], kernel.dtype) + self.stddev * noise
-            values[kernel.path] = noisy
-        mapping = [(variable, values[variable.path]) for variable in self.layer.variables]
-        with keras.StatelessScope(mapping, collect_losses=True) as scope:
+        variables = self.layer.variables
+        values = [(each, noisy.get(id(each), ops.copy(each))) for each in variables]
+        with keras.StatelessScope(values, collect_losses=True) as scope:
+            before = [scope.get_current_value(each) for each in variables]
             outputs = self.layer(inputs)
-        for variable in self.layer.non_trainable_variables:
-            variable.assign(scope.get_current_value(variable))
+        for variable, value in zip(variables, before, strict=True):
+            after = scope.get_current_value(variable)
+            if after is not value:  # what the layer itself assigned, a seed or a statistic
+                variable.assign(after)
         self.add_loss(scope.losses)
         return outputs
+
+    def _noisy(self, kernel: keras.Variable) -> Tensor:
+        noise = draw_normal(kernel.shape, kernel.dtype, self.seed_generator)
+        return ops.cast(ops.copy(kernel), kernel.dtype) + self.stddev * noise
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

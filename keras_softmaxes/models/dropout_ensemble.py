@@ -10,7 +10,12 @@ from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
 from keras_softmaxes.ops.checks import Tensor, check_integer, invalid
 from keras_softmaxes.ops.likelihood import log
 
-DROPOUTS = (keras.layers.Dropout, AdversarialDropout)
+DROPOUTS = (
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    AdversarialDropout,
+)
 RULES = ("arithmetic", "geometric", "weight_scaling")
 
 
@@ -33,8 +38,9 @@ def dropout_ensemble(
     Args:
         model: a functional or sequential model whose output is class probabilities, with
             `keras.layers.Dropout` layers (or `SpatialDropout`, or
-            `keras_softmaxes.layers.AdversarialDropout`). Its other layers, such as batch
-            normalisation, predict as at inference.
+            `keras_softmaxes.layers.AdversarialDropout`) among its own layers. Its other layers,
+            such as batch normalisation, and dropout within a recurrent layer, predict as at
+            inference.
         x: inputs, (count, ...).
         rule: which of the three.
         samples: the number of masks, at least 1; weight scaling needs none.
@@ -45,7 +51,8 @@ def dropout_ensemble(
 
     Raises:
         ValueError: another rule; samples or batch_size that are not integers of at least 1; a model
-            without dropout.
+            without dropout, with dropout in a nested model, with several outputs, or whose output
+            is not probabilities of two classes or more.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -62,14 +69,35 @@ def dropout_ensemble(
         raise invalid("rule", f"one of {', '.join(RULES)}", repr(rule))
     check_integer("samples", samples, least=1)
     check_integer("batch_size", batch_size, least=1)
+    _check_model(model)
+    if rule == "weight_scaling":
+        probabilities = _checked(model.predict(x, batch_size=batch_size, verbose=0))
+    else:
+        stochastic = _stochastic(model)
+        batches = [x[start : start + batch_size] for start in range(0, len(x), batch_size)]
+        means = [_mean(stochastic, batch, rule, samples) for batch in batches]
+        probabilities = np.concatenate([ops.convert_to_numpy(mean) for mean in means])
+    return probabilities
+
+
+def _check_model(model: keras.Model) -> None:
+    """Refuse models whose dropout would be left out, or whose output is not one distribution."""
+    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if any(isinstance(layer, DROPOUTS) for inner in nested for layer in inner.layers):
+        raise invalid("model", "a model without dropout in nested models", model.name)
     if not any(isinstance(layer, DROPOUTS) for layer in model.layers):
         raise invalid("model", "a model with dropout among its own layers", model.name)
-    if rule == "weight_scaling":
-        return model.predict(x, batch_size=batch_size, verbose=0)
-    stochastic = _stochastic(model)
-    batches = [x[start : start + batch_size] for start in range(0, len(x), batch_size)]
-    means = [_mean(stochastic, batch, rule, samples) for batch in batches]
-    return np.concatenate([ops.convert_to_numpy(mean) for mean in means])
+    if len(model.outputs) != 1:
+        raise invalid("model", "a model with one output", model.name)
+
+
+def _checked(probabilities: Tensor) -> Tensor:
+    """Refuse logits and the like."""
+    sums = ops.sum(probabilities, axis=-1)
+    if probabilities.shape[-1] < 2 or ops.min(probabilities) < 0 or ops.max(abs(sums - 1)) > 0.01:
+        extremes = f"outputs from {ops.min(probabilities)} to {ops.max(probabilities)}"
+        raise invalid("model", "a model whose output is class probabilities", extremes)
+    return probabilities
 
 
 def _stochastic(model: keras.Model) -> keras.Model:
@@ -90,7 +118,7 @@ def _mean(model: keras.Model, x: Tensor, rule: str, samples: int) -> Tensor:
     geometric = rule == "geometric"
     total = 0.0
     for _ in range(samples):
-        probabilities = model([x])
+        probabilities = _checked(ops.cast(model([x]), "float32"))
         total += log(probabilities) if geometric else probabilities
     mean = total / samples
     return ops.softmax(mean, axis=-1) if geometric else mean

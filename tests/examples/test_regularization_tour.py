@@ -37,7 +37,7 @@ def test_early_stopping_is_l2_for_few_small_steps():
 def test_weight_noise_is_a_penalty_on_the_gradient():
     claim = tour.weight_noise()
     np.testing.assert_allclose(claim.measured, claim.predicted, rtol=0.03)
-    assert claim.predicted[2] > claim.predicted[0] + 0.2
+    assert claim.measured[2] > claim.measured[0] + 0.2
 
 
 def test_weight_scaling_is_exact_for_softmax_regression():
@@ -61,3 +61,12 @@ def test_the_snippets_of_the_guide_run():
     for block in re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL):
         exec(compile(block, "regularization.md", "exec"), names)
     assert names["model"].built
+    x, held, pursuit, ridge = (names[name] for name in ("x", "held", "pursuit", "ridge"))
+    assert float(held.multiplier) > 0
+    assert np.count_nonzero(pursuit.coef_) == 5
+    w = names["dictionary"]
+    expected = np.linalg.solve(w.T @ w + 1e-3 * np.eye(w.shape[1]), w.T @ x[200])
+    np.testing.assert_allclose(ridge.coef_, expected, atol=1e-3)
+    members = [each.model_.predict(x[:5], verbose=0) for each in names["bagging"].estimators_]
+    ours = names["bagging"].decision_function(x[:5])
+    np.testing.assert_allclose(ours, np.mean(members, axis=0), atol=1e-6)

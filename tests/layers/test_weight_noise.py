@@ -93,6 +93,45 @@ def test_the_variables_never_hold_noise(name):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_frozen_variables_never_hold_noise_either(policy):
+    dense = layers.Dense(3, dtype=policy, bias_initializer=keras.initializers.Constant(0.1234567))
+    noisy = ks.layers.WeightNoise(dense, 10.0, dtype=policy)
+    noisy.trainable = False
+    x = rows((5,))
+    noisy(x)
+    before = [ops.convert_to_numpy(v) for v in dense.variables]
+    outputs = numpy(noisy(x, training=True))
+    assert np.abs(outputs - numpy(noisy(x))).max() > 1
+    for one, other in zip(dense.variables, before, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(one), other)
+
+
+def test_layers_of_one_name_have_noise_and_kernels_of_their_own():
+    @keras.saving.register_keras_serializable("tests")
+    class Towers(layers.Layer):
+        def build(self, shape):
+            inputs = [keras.Input((5,)) for _ in range(2)]
+            self.towers = [keras.Model(i, layers.Dense(2, name="fc")(i)) for i in inputs]
+
+        def call(self, x):
+            return ops.concatenate([tower(x) for tower in self.towers], axis=-1)
+
+    noisy = ks.layers.WeightNoise(Towers(), 0.0)
+    x = rows((5,))
+    np.testing.assert_allclose(numpy(noisy(x, training=True)), numpy(noisy(x)), atol=1e-6)
+    assert len(noisy.trainable_variables) == 4
+
+
+def test_masks_of_padding_pass_through():
+    tokens = np.array([[1, 2, 0, 0], [3, 0, 0, 0]])
+    embedding, lstm = layers.Embedding(5, 4, mask_zero=True), layers.LSTM(3)
+    noisy = ks.layers.WeightNoise(layers.LSTM(3, return_sequences=True), 0.0)
+    model = keras.Sequential([keras.Input((4,)), embedding, noisy, lstm])
+    plain = keras.Sequential([keras.Input((4,)), embedding, noisy.layer, lstm])
+    np.testing.assert_allclose(model.predict(tokens, verbose=0), plain.predict(tokens, verbose=0))
+
+
 def test_the_layers_own_state_and_losses_go_on():
     dropout = layers.LSTM(3, dropout=0.5, activity_regularizer=keras.regularizers.L2(1.0))
     noisy = ks.layers.WeightNoise(dropout, 0.1)

@@ -21,8 +21,8 @@ def x():
 @pytest.fixture
 def regression():
     """Softmax regression whose inputs are dropped, of 2^4 networks."""
-    sequence = [keras.Input((4,)), layers.Dropout(0.5), layers.Dense(3, activation="softmax")]
-    return keras.Sequential(sequence)
+    last = layers.Dense(3, activation="softmax", bias_initializer="random_normal")
+    return keras.Sequential([keras.Input((4,)), layers.Dropout(0.5), last])
 
 
 def every_network(model, x):
@@ -74,6 +74,14 @@ def test_bad_arguments_are_refused(regression, x):
         ks.models.dropout_ensemble(regression, x, "harmonic")
     with pytest.raises(ValueError, match="`samples`"):
         ks.models.dropout_ensemble(regression, x, samples=0)
+    dropped = [keras.Input((4,)), layers.Dropout(0.5)]
+    logits = keras.Sequential([*dropped, layers.Dense(3)])
+    for rule in ("arithmetic", "weight_scaling"):
+        with pytest.raises(ValueError, match=r"`model`\. Expected a model whose output is class"):
+            ks.models.dropout_ensemble(logits, 9 * x, rule)
+    outer = keras.Sequential([keras.Input((4,)), keras.Sequential(dropped), layers.Dropout(0.1)])
+    with pytest.raises(ValueError, match=r"`model`\. Expected a model without dropout in nested"):
+        ks.models.dropout_ensemble(outer, x)
     plain = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
     with pytest.raises(ValueError, match=r"`model`\. Expected a model with dropout"):
         ks.models.dropout_ensemble(plain, x)
