@@ -7,10 +7,25 @@ from problems import CLASSES
 
 import keras_softmaxes as ks
 
+P = ks.perturbations
+
+PERTURBATIONS = {
+    "sadd": lambda: [P.SupervisedAdversarialDropout()],
+    "vadd": lambda: [P.VirtualAdversarialDropout()],
+    "vadd_quadratic": lambda: [P.VirtualAdversarialDropout(3.0, "quadratic")],
+    "pi": lambda: [P.PiModel(1.0)],
+    "fgsm": lambda: [P.AdversarialTraining(0.1)],
+    "vat": lambda: [P.VirtualAdversarialTraining(0.5)],
+}
+
 
 @keras.saving.register_keras_serializable("tests")
 class CutModel(ks.models.AdversarialDropoutMixin, keras.Model):
     """A functional model."""
+
+
+class CutSequential(ks.models.AdversarialDropoutMixin, keras.Sequential):
+    """A sequential model."""
 
 
 @keras.saving.register_keras_serializable("tests")

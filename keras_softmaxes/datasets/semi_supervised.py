@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_softmaxes.ops.checks import check_integer, invalid
+from keras_softmaxes.ops.replicas import replica_count
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -70,7 +71,7 @@ def semi_supervised(
     check_integer("unlabelled_batch_size", unlabelled_batch_size, least=1)
     check_integer("shuffle_buffer", shuffle_buffer, least=1)
     rows = labelled_batch_size + unlabelled_batch_size
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    replicas = replica_count()
     if rows % replicas:
         expected = f"batches of a multiple of {replicas} rows, one share for each replica"
         raise invalid("unlabelled_batch_size", expected, unlabelled_batch_size)

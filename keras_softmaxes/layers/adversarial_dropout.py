@@ -4,15 +4,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_softmaxes.layers.noise import draw_uniform
-from keras_softmaxes.ops.adversarial_dropout import adversarial_mask, check_budget
-from keras_softmaxes.ops.checks import Tensor, invalid, static_shape
+from keras_softmaxes.ops.adversarial_dropout import adversarial_mask
+from keras_softmaxes.ops.checks import Tensor, check_share, invalid, static_shape
 from keras_softmaxes.ops.precision import at_least_float32
 
 # Each replica of a strategy calls the layer in a thread of its own.
@@ -89,9 +88,8 @@ class AdversarialDropout(keras.layers.Layer):
         self, rate: float = 0.5, budget: float = 0.05, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(rate, bool) or not (isinstance(rate, Real) and 0 <= rate < 1):
-            raise invalid("rate", "a number of at least 0 and below 1", repr(rate))
-        check_budget(budget)
+        check_share("rate", rate, below_one=True)
+        check_share("budget", budget)
         self.rate: float = rate
         self.budget: float = budget
         self.seed: int | None = seed

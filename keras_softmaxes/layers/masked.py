@@ -1,6 +1,5 @@
 """The heads that drop classes at random: random DropMax and sampled softmax."""
 
-from numbers import Real
 from typing import Any
 
 import keras
@@ -8,7 +7,7 @@ from keras import ops
 
 from keras_softmaxes.layers.head import StochasticHead
 from keras_softmaxes.layers.noise import draw_uniform
-from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.ops.checks import Tensor, check_share, invalid
 from keras_softmaxes.ops.compile import xla_compiled
 from keras_softmaxes.ops.masked import masked_logits, sampled_classes
 from keras_softmaxes.ops.precision import at_least_float32
@@ -133,7 +132,8 @@ class ClassDropout(ClassMasking):
             bias_regularizer=bias_regularizer,
             **kwargs,
         )
-        self.retain = _checked_share("retain", retain)
+        check_share("retain", retain, above_zero=True)
+        self.retain = float(retain)
 
     def draw_log_masks(self, logits: Tensor, generator: keras.random.SeedGenerator) -> list[Tensor]:
         """Draw each class by itself; see `ClassMasking`."""
@@ -215,7 +215,8 @@ class ClassSampling(ClassMasking):
             bias_regularizer=bias_regularizer,
             **kwargs,
         )
-        self.fraction = _checked_share("fraction", fraction)
+        check_share("fraction", fraction, above_zero=True)
+        self.fraction = float(fraction)
         self.drawn = round(self.fraction * self.units)
         if self.drawn < 2:
             raise invalid("fraction", f"a share of at least two of {units} classes", repr(fraction))
@@ -237,10 +238,3 @@ def _uniform(logits: Tensor, generator: keras.random.SeedGenerator) -> Tensor:
 
 def _log_mask(kept: Tensor, logits: Tensor) -> Tensor:
     return ops.where(kept, ops.zeros_like(logits), float("-inf"))
-
-
-def _checked_share(argument: str, value: float) -> float:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (is_number and 0 < value <= 1):
-        raise invalid(argument, "a number above 0 and at most 1", repr(value))
-    return float(value)

@@ -3,6 +3,7 @@
 import keras
 
 from keras_softmaxes.ops.checks import Tensor
+from keras_softmaxes.ops.replicas import replica_number
 
 
 def draw_uniform(
@@ -28,16 +29,7 @@ def draw_uniform(
 def draw_normal(
     shape: tuple[int, ...] | Tensor, dtype: str, generator: keras.random.SeedGenerator
 ) -> Tensor:
-    """Draw standard normal numbers, repeatably under `keras.utils.set_random_seed`.
-
-    Args:
-        shape: the shape of the noise.
-        dtype: its type, a float one.
-        generator: state of the random numbers; it advances by one draw.
-
-    Returns:
-        The noise. Each replica of a `tf.distribute` strategy draws its own.
-    """
+    """Draw standard normal numbers, with the arguments and the result of `draw_uniform`."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -56,7 +48,5 @@ def replica_seed(generator: keras.random.SeedGenerator) -> Tensor:
     """
     import tensorflow as tf
 
-    replica = tf.distribute.get_replica_context()
-    replica_id = replica.replica_id_in_sync_group if replica else 0
     seed = tf.cast(generator.next(), tf.int32)
-    return tf.random.experimental.stateless_fold_in(seed, replica_id)
+    return tf.random.experimental.stateless_fold_in(seed, replica_number())

@@ -9,6 +9,7 @@ from keras_softmaxes.ops.average_precision import average_precision
 from keras_softmaxes.ops.checks import Tensor, check_integer, check_logits, invalid, require
 from keras_softmaxes.ops.labels import multi_hot
 from keras_softmaxes.ops.precision import at_least_float32
+from keras_softmaxes.ops.replicas import replica_count, replica_number
 from keras_softmaxes.ops.weights import example_weights
 
 
@@ -70,7 +71,7 @@ class MeanAveragePrecision(keras.metrics.Metric):
         present = multi_hot(y_true, scores)
         weights = example_weights(sample_weight, scores)
         rows = ops.cast(ops.concatenate([scores, present, weights], axis=1), self.rows.dtype)
-        replica, replicas = _replica()
+        replica, replicas = replica_number(), replica_count()
         share = self.rows.shape[0] // replicas
         count = self.count + ops.shape(rows)[0]
         expected = f"room for all examples between two calls of `reset_state`, not {self.capacity}"
@@ -97,18 +98,7 @@ class MeanAveragePrecision(keras.metrics.Metric):
 
     def _build(self, scores: Tensor) -> None:
         """Create the rows: scores, labels and the weight, which is 0 where nothing is kept."""
-        _, replicas = _replica()
+        replicas = replica_count()
         shape = (-(-self.capacity // replicas) * replicas, 2 * scores.shape[1] + 1)
         self.rows = self.add_variable(shape, "zeros", dtype=scores.dtype, name="rows")
         self.count = self.add_variable((), "zeros", dtype="int32", name="count")
-
-
-def _replica() -> tuple[Tensor, int]:
-    """Return the number of this replica of a `tf.distribute` strategy, and how many there are."""
-    if keras.backend.backend() != "tensorflow":
-        return 0, 1
-    import tensorflow as tf
-
-    context = tf.distribute.get_replica_context()
-    number = context.replica_id_in_sync_group if context else 0
-    return number, tf.distribute.get_strategy().num_replicas_in_sync

@@ -1,18 +1,18 @@
 """The training step with adversarial dropout."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
-from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
-from keras_softmaxes.layers.head import is_evidence
+from keras_softmaxes.models.cut import find_cut, split
 from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.ops.replicas import replica_count
 from keras_softmaxes.perturbations.base import Perturbation
 from keras_softmaxes.perturbations.dropout import VirtualAdversarialDropout
 from keras_softmaxes.perturbations.predictions import check_single_loss
-from keras_softmaxes.perturbations.step import Parts, Step
+from keras_softmaxes.perturbations.step import Step
 
 STATE = "perturbation_"
 
@@ -102,7 +102,7 @@ class AdversarialDropoutMixin(_ModelBeside):
         if keras.backend.backend() != "tensorflow":
             expected = '"tensorflow", the one backend on which this trains'
             raise invalid("backend", expected, keras.backend.backend())
-        parts, perturbations = _split(self), _checked(perturbations)
+        parts, perturbations = split(self, _has_hooks(self)), _checked(perturbations)
         super().compile(*args, **kwargs)
         check_single_loss(self.loss)
         for each in perturbations:
@@ -125,7 +125,7 @@ class AdversarialDropoutMixin(_ModelBeside):
         """Return the output, with ordinary dropout at the cut."""
         if not _has_hooks(self):
             return super().call(inputs, training=training, mask=mask)
-        features = _find_cut(self)(self.under(inputs, training=training), training=training)
+        features = find_cut(self)(self.under(inputs, training=training), training=training)
         return self.upper(features, training=training)
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -151,12 +151,9 @@ class AdversarialDropoutMixin(_ModelBeside):
 
     def _report(self, total: Tensor, rows: Tensor) -> None:
         """Track the loss as it is, not as it was scaled for the replicas."""
-        import tensorflow as tf
-
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
         for metric in self.metrics:
             if metric.name == "loss":
-                metric.update_state(total * replicas, sample_weight=rows)
+                metric.update_state(total * replica_count(), sample_weight=rows)
 
     def save_own_variables(self, store: Any) -> None:
         """Save the state of the perturbations too."""
@@ -201,24 +198,6 @@ def _without_index(inputs: Any) -> tuple[Any, Any]:
     return inputs, None
 
 
-class _Part(keras.layers.Layer):
-    """A part of a model as a layer, so that what it calls knows that it trains.
-
-    Args:
-        model: the model, for the types it computes in.
-        function: from the inputs and `training` to the outputs.
-        name: the name of the part.
-    """
-
-    def __init__(self, model: Any, function: Callable[..., Any], name: str) -> None:
-        super().__init__(dtype=model.dtype_policy, name=name)
-        self._function = function
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the outputs of the part."""
-        return self._function(inputs, training=training)
-
-
 def _checked(perturbations: Any) -> tuple[Perturbation, ...]:
     if perturbations is None:
         return (VirtualAdversarialDropout(),)
@@ -241,57 +220,3 @@ def _has_hooks(model: Any) -> bool:
         expected = "a subclass that overrides both hooks, `under` and `upper`"
         raise invalid("model", expected, f"{type(model).__name__}, which overrides `{own[0]}`")
     return bool(own)
-
-
-def _find_cut(model: Any) -> AdversarialDropout:
-    cuts = [layer for layer in model.layers if isinstance(layer, AdversarialDropout)]
-    if len(cuts) != 1:
-        expected = (
-            "exactly one `keras_softmaxes.layers.AdversarialDropout` among the model's own layers "
-            "(one inside a nested model does not count)"
-        )
-        raise invalid("model", expected, f"{type(model).__name__} with {len(cuts)} of them")
-    return cuts[0]
-
-
-def _split(model: Any) -> Parts:
-    """Return where a model is cut, and what is below and above, which share its layers."""
-    has_hooks = _has_hooks(model)
-    cut = _find_cut(model)
-    if has_hooks:
-        return Parts(cut, _Part(model, model.under, "under"), _Part(model, model.upper, "upper"))
-    if isinstance(model, keras.Sequential):
-        position = model.layers.index(cut)
-        below, above = model.layers[:position], model.layers[position + 1 :]
-        return Parts(
-            cut, _Part(model, _chained(below), "under"), _Part(model, _chained(above), "upper")
-        )
-    if not getattr(model, "outputs", None):
-        expected = "a functional model, or a subclass that overrides the hooks `under` and `upper`"
-        raise invalid("model", expected, type(model).__name__)
-    if keras.tree.is_nested(model.output) and not is_evidence(model.output):
-        raise invalid("model", "one output", f"{type(model).__name__} with {model.output}")
-    return _split_graph(model, cut)
-
-
-def _split_graph(model: Any, cut: AdversarialDropout) -> Parts:
-    try:
-        upper = keras.Model(cut.output, model.output)
-        return Parts(cut, keras.Model(model.input, cut.input), upper)
-    except ValueError as error:
-        expected = (
-            f"a graph that the layer {cut.name!r}, called once, cuts in two: every path from the "
-            "inputs to the output, also that of a mask of padding, passes through it"
-        )
-        raise invalid("model", expected, f"{type(model).__name__}, where one does not") from error
-
-
-def _chained(layers: Sequence[keras.layers.Layer]) -> Callable[..., Any]:
-    """Return the function of layers, one after the other."""
-
-    def call(inputs: Any, training: bool | None) -> Any:
-        for layer in layers:
-            inputs = layer(inputs)
-        return inputs
-
-    return call

@@ -2,11 +2,10 @@
 
 import math
 from fractions import Fraction
-from numbers import Real
 
 from keras import ops
 
-from keras_softmaxes.ops.checks import Tensor, check_same_shape, invalid, static_shape
+from keras_softmaxes.ops.checks import Tensor, check_same_shape, check_share, invalid, static_shape
 
 
 def adversarial_mask(mask: Tensor, jacobian: Tensor, budget: float) -> Tensor:
@@ -44,7 +43,7 @@ def adversarial_mask(mask: Tensor, jacobian: Tensor, budget: float) -> Tensor:
         Algorithm 1 (https://arxiv.org/abs/1707.03631).
     """
     mask, jacobian = ops.convert_to_tensor(mask), ops.convert_to_tensor(jacobian)
-    check_budget(budget)
+    check_share("budget", budget)
     check_same_shape(mask=mask, jacobian=jacobian)
     shape = static_shape("mask", mask)
     if len(shape) != 2 or shape[1] is None:
@@ -56,13 +55,6 @@ def adversarial_mask(mask: Tensor, jacobian: Tensor, budget: float) -> Tensor:
     is_candidate = ops.where(mask > 0, jacobian < 0, jacobian > 0)
     gain = ops.where(is_candidate, ops.abs(jacobian), ops.zeros_like(jacobian))
     return ops.where(_largest(gain, flips), 1 - mask, mask)
-
-
-def check_budget(budget: float) -> None:
-    """Raise ValueError unless `budget` is a number in [0, 1]."""
-    is_number = isinstance(budget, Real) and not isinstance(budget, bool)
-    if not (is_number and 0 <= budget <= 1):
-        raise invalid("budget", "a share of the units, in [0, 1]", repr(budget))
 
 
 def _largest(gain: Tensor, count: int) -> Tensor:

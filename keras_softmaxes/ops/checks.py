@@ -44,6 +44,17 @@ def check_not_negative(argument: str, value: float) -> None:
         raise invalid(argument, "a finite number of at least 0", repr(value))
 
 
+def check_share(
+    argument: str, value: float, *, above_zero: bool = False, below_one: bool = False
+) -> None:
+    """Raise ValueError unless `value` is a number in [0, 1], or without the ends as is said."""
+    is_inside = _is_finite(value) and 0 <= value <= 1
+    if not is_inside or (above_zero and value == 0) or (below_one and value == 1):
+        least = "above 0" if above_zero else "of at least 0"
+        most = "below 1" if below_one else "at most 1"
+        raise invalid(argument, f"a number {least} and {most}", repr(value))
+
+
 def static_shape(argument: str, tensor: Tensor) -> tuple[int | None, ...]:
     """Return the tensor's static shape; raise ValueError where not even its rank is known."""
     if getattr(tensor.shape, "rank", 0) is None:

@@ -7,7 +7,14 @@ import keras
 from keras import ops
 
 from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
-from keras_softmaxes.ops.checks import Tensor, check_integer, invalid, require, static_shape
+from keras_softmaxes.ops.checks import (
+    Tensor,
+    check_integer,
+    check_share,
+    invalid,
+    require,
+    static_shape,
+)
 from keras_softmaxes.ops.divergences import squared_distance
 from keras_softmaxes.perturbations.base import Perturbation, Schedule
 from keras_softmaxes.perturbations.step import Step
@@ -63,8 +70,7 @@ class TemporalEnsembling(Perturbation):
         classes: int | None = None,
     ) -> None:
         super().__init__(weight)
-        if isinstance(momentum, bool) or not 0 <= momentum < 1:
-            raise invalid("momentum", "a number of at least 0 and below 1", repr(momentum))
+        check_share("momentum", momentum, below_one=True)
         check_integer("examples", examples, least=1)
         if classes is not None:
             check_integer("classes", classes, least=1)

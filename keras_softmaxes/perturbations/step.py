@@ -11,6 +11,7 @@ from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout, Recor
 from keras_softmaxes.layers.noise import draw_normal
 from keras_softmaxes.losses.base import Reduction
 from keras_softmaxes.ops.checks import Tensor, invalid
+from keras_softmaxes.ops.replicas import replica_count
 from keras_softmaxes.perturbations.predictions import log_probabilities, predictions
 
 
@@ -170,7 +171,7 @@ class Step:
             self.inputs, self.labels, outputs, self.sample_weight, training=True
         )
         penalties = [ops.sum(each) for each in self.model.losses]
-        return loss - sum(penalties) / _replicas() if penalties else loss
+        return loss - sum(penalties) / replica_count() if penalties else loss
 
     def magnified_loss(self, outputs: Any) -> Tensor:
         """Return a multiple of `supervised_loss` whose gradient half precision can hold.
@@ -179,7 +180,7 @@ class Step:
         """
         rows = ops.cast(ops.shape(self.clean.features)[0], "float32")
         loss = self.supervised_loss(outputs)
-        return loss * ops.cast(rows * _replicas(), loss.dtype)
+        return loss * ops.cast(rows * replica_count(), loss.dtype)
 
     def mean(self, divergences: Tensor) -> Tensor:
         """Return the mean over all rows, labelled or not, scaled for replicas."""
@@ -196,9 +197,3 @@ def _differentiable(inputs: Any) -> Tensor:
         )
         raise invalid("x", "one tensor of a float type, which can be perturbed", received)
     return inputs
-
-
-def _replicas() -> int:
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -83,7 +83,7 @@ def test_draws_repeat_under_the_global_seed_and_differ_between_steps():
         ({"rate": 1.0}, r"`rate`. Expected a number of at least 0 and below 1. .*rate=1.0"),
         ({"rate": -0.1}, "rate=-0.1"),
         ({"rate": "half"}, "rate='half'"),
-        ({"budget": 1.01}, r"`budget`. Expected a share of the units, in \[0, 1\]"),
+        ({"budget": 1.01}, r"`budget`. Expected a number of at least 0 and at most 1"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
