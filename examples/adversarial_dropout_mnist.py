@@ -204,7 +204,7 @@ def adversarial_wins(
 
     @tf.function
     def losses(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        step = ks.perturbations.Step.begin(model, model.parts, (x, None, y, None), watch=False)
+        step = ks.perturbations.Step.begin(model, model.cut_parts, (x, None, y, None), watch=False)
         mask = step.adversarial_mask(step.magnified_loss)
         return step.supervised_loss(step.outputs), step.supervised_loss(step.outputs_under(mask))
 

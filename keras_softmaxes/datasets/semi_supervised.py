@@ -48,8 +48,9 @@ def semi_supervised(
         A `tf.data.Dataset`, in a new order at each epoch.
 
     Raises:
-        ValueError: sizes that are not integers of at least 1; rows of different shapes or types;
-            too few unlabelled rows for a batch; in the scope of a strategy, a batch that its
+        ValueError: sizes that are not integers of at least 1; what is no array; arrays of different
+            lengths; rows of different shapes or types; no labelled row, or too few unlabelled ones
+            for a batch; in the scope of a strategy, a batch that its
             replicas cannot share evenly; with `indexed`, labelled rows of unknown number.
 
     Example:
@@ -76,7 +77,7 @@ def semi_supervised(
         expected = f"batches of a multiple of {replicas} rows, one share for each replica"
         raise invalid("unlabelled_batch_size", expected, unlabelled_batch_size)
 
-    labelled, unlabelled = _dataset(labelled), _dataset(unlabelled)
+    labelled, unlabelled = _dataset("labelled", labelled), _dataset("unlabelled", unlabelled)
     _check_rows(labelled, unlabelled, unlabelled_batch_size)
     if indexed:
         labelled, unlabelled = _numbered(labelled, unlabelled)
@@ -98,11 +99,16 @@ def semi_supervised(
     return tf.data.Dataset.zip((labelled, unlabelled)).map(join).prefetch(tf.data.AUTOTUNE)
 
 
-def _dataset(rows: Any) -> "tf.data.Dataset":
+def _dataset(argument: str, rows: Any) -> "tf.data.Dataset":
     import tensorflow as tf
 
     if isinstance(rows, tf.data.Dataset):
         return rows
+    shapes = [tuple(getattr(each, "shape", ())) for each in tf.nest.flatten(rows)]
+    if not all(shapes):
+        raise invalid(argument, "arrays or a `tf.data.Dataset`", type(rows).__name__)
+    if len({shape[0] for shape in shapes}) != 1:
+        raise invalid(argument, "arrays of one length", f"arrays of the shapes {shapes}")
     return tf.data.Dataset.from_tensor_slices(tuple(rows) if isinstance(rows, list) else rows)
 
 
@@ -113,6 +119,8 @@ def _check_rows(labelled: Any, unlabelled: Any, batch_size: int) -> None:
     if unlabelled.element_spec != labelled.element_spec[0]:
         expected = f"rows as the x of `labelled`, {labelled.element_spec[0]}"
         raise invalid("unlabelled", expected, unlabelled.element_spec)
+    if int(labelled.cardinality()) == 0:
+        raise invalid("labelled", "at least one row", 0)
     rows = int(unlabelled.cardinality())
     if 0 <= rows < batch_size:
         raise invalid("unlabelled", f"at least {batch_size} rows, a batch of them", rows)

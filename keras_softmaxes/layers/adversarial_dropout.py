@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from keras_softmaxes.layers.noise import draw_uniform
-from keras_softmaxes.ops.adversarial_dropout import adversarial_mask
+from keras_softmaxes.ops.adversarial_dropout import adversarial_mask, most_flips
 from keras_softmaxes.ops.checks import Tensor, check_share, invalid, static_shape
 from keras_softmaxes.ops.precision import at_least_float32
 
@@ -59,7 +59,8 @@ class AdversarialDropout(keras.layers.Layer):
             With 0 the random mask is all ones, which virtual adversarial dropout cannot start from.
         budget: the share of the units by which an adversarial mask may differ from the random one,
             in [0, 1]; see `keras_softmaxes.ops.adversarial_mask`. The paper's is 0.05; its released
-            code has 0.005 (10 of 2,048 units) for MNIST.
+            code has 0.005 for MNIST, 10 of 2,048 units, where 0.05 does harm. Begin with about ten
+            units. One that is less than a unit is refused where a mask is asked for.
         seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
         **kwargs: the arguments of every Keras layer.
 
@@ -115,6 +116,9 @@ class AdversarialDropout(keras.layers.Layer):
             if mask is not None:
                 expected = "no mask of padding at the cut of a model with the mixin"
                 raise invalid("mask", expected, mask)
+            if record.features is not None:
+                expected = "a model that calls its cut once (one with hooks does it by itself)"
+                raise invalid("model", expected, f"one that calls {self.name!r} again")
             record.features, record.mask = features, drawn
         return self.masked(features, drawn) if self.rate else features
 
@@ -157,7 +161,14 @@ class AdversarialDropout(keras.layers.Layer):
 
         Returns:
             Zeros and ones, (batch, units), of the type of `mask`.
+
+        Raises:
+            ValueError: a budget above 0 that is less than one unit.
         """
+        units = features.shape[-1]
+        if self.budget > 0 and most_flips(self.budget, units) == 0:
+            expected = f"at least one of the {units} units, {1 / units:.2g} of them, or 0"
+            raise invalid("budget", expected, self.budget)
         jacobian = at_least_float32(features) * at_least_float32(gradient)
         positions = tuple(range(1, len(jacobian.shape) - 1))
         return adversarial_mask(mask, ops.sum(jacobian, axis=positions), self.budget)

@@ -46,20 +46,23 @@ class AdversarialDropoutMixin(_ModelBeside):
     and `upper(self, features, training=None)`, which returns the output of features.
 
     Training is semi-supervised where rows have a sample weight of zero: the perturbations act on
-    all rows, but for the two supervised ones. `keras_softmaxes.datasets.semi_supervised` builds
-    such batches. Use `weighted_metrics` then, which leave out the unlabelled rows.
+    all rows, but for the two supervised ones. Their labels mean nothing, and are ones that the loss
+    takes all the same: any class, not -1. `keras_softmaxes.datasets.semi_supervised` builds such
+    batches. Use `weighted_metrics` then, which leave out the unlabelled rows; Keras takes no
+    `class_weight` beside sample weights.
 
     Runs on the TensorFlow backend, under `tf.distribute.MirroredStrategy` too.
 
     Attributes:
-        parts: where the compiled model is cut, and what is below and above.
+        cut_parts: where the compiled model is cut, and what is below and above.
 
     Raises:
         TypeError: a class that names the mixin after `keras.Model`, which would train plainly.
 
     Example:
         >>> import keras_softmaxes as ks
-        >>> class MyModel(ks.models.AdversarialDropoutMixin, keras.Model):
+        >>> @keras.saving.register_keras_serializable("my_project")  # to be loaded again
+        ... class MyModel(ks.models.AdversarialDropoutMixin, keras.Model):
         ...     pass
         >>> inputs = keras.Input((64,))
         >>> features = keras.layers.Dense(128, activation="relu")(inputs)
@@ -97,7 +100,8 @@ class AdversarialDropoutMixin(_ModelBeside):
         Raises:
             ValueError: perturbations that are none, or that the model cannot train; several losses;
                 a functional model without exactly one cut, or whose outputs do not all and only
-                depend on it; a subclassed one without it or without one of the hooks.
+                depend on it; a subclassed one without it or without one of the hooks; a head that
+                needs a `keras_softmaxes.models.Classifier` beside the mixin.
         """
         if keras.backend.backend() != "tensorflow":
             expected = '"tensorflow", the one backend on which this trains'
@@ -107,7 +111,7 @@ class AdversarialDropoutMixin(_ModelBeside):
         check_single_loss(self.loss)
         for each in perturbations:
             each.compile(self, parts.cut)
-        self.parts, self._perturbations = parts, perturbations
+        self.cut_parts, self._perturbations = parts, perturbations
 
     def under(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Return the features below the cut; a subclassed model overrides this."""
@@ -139,7 +143,7 @@ class AdversarialDropoutMixin(_ModelBeside):
             raise invalid("y", expected, None)
         watch = any(each.perturbs_inputs for each in self._perturbations)
         with tf.GradientTape() as tape:
-            step = Step.begin(self, self.parts, (inputs, index, labels, sample_weight), watch)
+            step = Step.begin(self, self.cut_parts, (inputs, index, labels, sample_weight), watch)
             total = self.compute_loss(inputs, labels, step.outputs, sample_weight, training=True)
             for each in self._perturbations:
                 total += ops.cast(each.weighted_term(step), total.dtype)
@@ -203,7 +207,7 @@ def _checked(perturbations: Any) -> tuple[Perturbation, ...]:
         return (VirtualAdversarialDropout(),)
     is_sequence = isinstance(perturbations, Sequence)
     if not is_sequence or not all(isinstance(each, Perturbation) for each in perturbations):
-        expected = "a list of `keras_softmaxes.perturbations`"
+        expected = "a list of perturbations, as `[VirtualAdversarialDropout()]`"
         raise invalid("perturbations", expected, repr(perturbations))
     return tuple(perturbations)
 

@@ -7,6 +7,7 @@ import keras
 
 from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
 from keras_softmaxes.layers.head import is_evidence
+from keras_softmaxes.models.classifier import Classifier
 from keras_softmaxes.ops.checks import invalid
 from keras_softmaxes.perturbations.step import Parts
 
@@ -23,6 +24,9 @@ def split(model: Any, has_hooks: bool) -> Parts:
             outputs, or none of the above kinds.
     """
     cut = find_cut(model)
+    if is_evidence(getattr(model, "output", None)) and not isinstance(model, Classifier):
+        expected = "`keras_softmaxes.models.Classifier` beside the mixin, for the head's dict"
+        raise invalid("model", expected, type(model).__name__)
     if has_hooks:
         return Parts(cut, _Part(model, model.under, "under"), _Part(model, model.upper, "upper"))
     if isinstance(model, keras.Sequential):
@@ -32,7 +36,10 @@ def split(model: Any, has_hooks: bool) -> Parts:
             cut, _Part(model, _chained(below), "under"), _Part(model, _chained(above), "upper")
         )
     if not getattr(model, "outputs", None):
-        expected = "a functional model, or a subclass that overrides the hooks `under` and `upper`"
+        expected = (
+            "a functional model, or a subclass that overrides the hooks `under` and `upper` in the "
+            "place of `call`"
+        )
         raise invalid("model", expected, type(model).__name__)
     if keras.tree.is_nested(model.output) and not is_evidence(model.output):
         raise invalid("model", "one output", f"{type(model).__name__} with {model.output}")
@@ -58,7 +65,8 @@ def _split_graph(model: Any, cut: AdversarialDropout) -> Parts:
     except ValueError as error:
         expected = (
             f"a graph that the layer {cut.name!r}, called once, cuts in two: every path from the "
-            "inputs to the output, also that of a mask of padding, passes through it"
+            "inputs to the output, also that of a mask of padding, passes through it to a layer "
+            "above it"
         )
         raise invalid("model", expected, f"{type(model).__name__}, where one does not") from error
 

@@ -49,12 +49,17 @@ def adversarial_mask(mask: Tensor, jacobian: Tensor, budget: float) -> Tensor:
     if len(shape) != 2 or shape[1] is None:
         expected = "shape (batch, units) with a known number of units"
         raise invalid("mask", expected, f"a tensor of shape {shape}")
-    flips = math.floor(Fraction(str(budget)) * shape[1])
+    flips = most_flips(budget, shape[1])
     if flips == 0:
         return mask
     is_candidate = ops.where(mask > 0, jacobian < 0, jacobian > 0)
     gain = ops.where(is_candidate, ops.abs(jacobian), ops.zeros_like(jacobian))
     return ops.where(_largest(gain, flips), 1 - mask, mask)
+
+
+def most_flips(budget: float, units: int) -> int:
+    """Return floor(budget * units), of the decimal number that the budget is written as."""
+    return math.floor(Fraction(str(budget)) * units)
 
 
 def _largest(gain: Tensor, count: int) -> Tensor:

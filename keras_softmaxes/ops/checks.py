@@ -40,8 +40,13 @@ def check_finite(argument: str, value: float) -> None:
 
 def check_not_negative(argument: str, value: float) -> None:
     """Raise ValueError unless `value` is a finite number of at least 0."""
-    if not (_is_finite(value) and value >= 0):
+    if not is_not_negative(value):
         raise invalid(argument, "a finite number of at least 0", repr(value))
+
+
+def is_not_negative(value: object) -> bool:
+    """Tell whether `value` is a finite number of at least 0."""
+    return _is_finite(value) and value >= 0  # type: ignore[operator]
 
 
 def check_share(

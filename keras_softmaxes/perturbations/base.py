@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_softmaxes.layers.adversarial_dropout import AdversarialDropout
-from keras_softmaxes.ops.checks import Tensor, check_not_negative
+from keras_softmaxes.ops.checks import Tensor, invalid, is_not_negative
 
 if TYPE_CHECKING:
     from keras_softmaxes.perturbations.step import Step
@@ -32,8 +32,9 @@ class Perturbation:
     perturbs_inputs = False
 
     def __init__(self, weight: float | Schedule = 1.0) -> None:
-        if not _is_schedule(weight):
-            check_not_negative("weight", weight)
+        if not _is_schedule(weight) and not is_not_negative(weight):
+            expected = "a finite number of at least 0, or a schedule (`GaussianRampUp(1.0, 1000)`)"
+            raise invalid("weight", expected, repr(weight))
         self.weight = weight
 
     def compile(self, model: keras.Model, cut: AdversarialDropout) -> None:

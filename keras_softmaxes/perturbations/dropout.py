@@ -65,7 +65,9 @@ class Consistency(Perturbation):
     def compile(self, model: keras.Model, cut: AdversarialDropout) -> None:
         """Refuse a model whose predictions have no KL divergence."""
         if self.divergence == "kl":
-            check_class_probabilities(model.loss)
+            name = type(self).__name__
+            owner = f"`{name}()` (any loss will do for `{name}(divergence='quadratic')`)"
+            check_class_probabilities(model.loss, owner)
 
     def compare(self, step: Step, outputs: Any, others: Any) -> Tensor:
         """Return D[outputs, others] of each row, (batch,)."""

@@ -50,8 +50,9 @@ class TemporalEnsembling(Perturbation):
 
     Raises:
         ValueError: arguments outside the ranges above; in compile, a subclassed model where
-            `classes` is None; in training, data without an index, or an index out of range (in a
-            graph, InvalidArgumentError; where XLA compiles the step, such an example adds NaN).
+            `classes` is None; in training, an output that is not (batch, classes), data without an
+            index, or an index out of range (in a graph, InvalidArgumentError; where XLA compiles
+            the step, such an example adds NaN).
 
     Example:
         >>> import keras_softmaxes as ks
@@ -96,6 +97,9 @@ class TemporalEnsembling(Perturbation):
     def term(self, step: Step) -> Tensor:
         """Return the mean squared distance, and update the moving averages."""
         predictions = step.predictions(step.outputs)
+        if len(predictions.shape) != 2:
+            expected = "a model with outputs (batch, classes), for temporal ensembling"
+            raise invalid("model", expected, f"an output of shape {tuple(predictions.shape)}")
         index, in_range = self._checked_index(step)
         average, updates = (
             ops.cast(ops.take(each.value, index, axis=0), predictions.dtype)
@@ -109,14 +113,17 @@ class TemporalEnsembling(Perturbation):
 
     def _checked_index(self, step: Step) -> tuple[Tensor, Tensor]:
         if step.index is None:
-            expected = '{"inputs": x, "index": index}, which tells the examples apart'
+            expected = (
+                '{"inputs": x, "index": index}, which tells the examples apart, as '
+                "`keras_softmaxes.datasets.semi_supervised(..., indexed=True)` gives it"
+            )
             raise invalid("x", expected, "inputs alone")
         shape = static_shape("index", step.index)
         if len(shape) != 1:
             raise invalid("index", "shape (batch,)", f"a tensor of shape {shape}")
         index = ops.cast(step.index, "int32")
         in_range = (index >= 0) & (index < self.examples)
-        require(in_range, "index", f"integers in [0, {self.examples})", index)
+        require(in_range, "index", f"integers in [0, {self.examples}), the `examples`", index)
         return ops.where(in_range, index, 0), in_range
 
     def _update(self, index: Tensor, change: Tensor, updates: Tensor) -> None:

@@ -109,7 +109,7 @@ class VirtualAdversarialTraining(InputPerturbation):
 
     def compile(self, model: keras.Model, cut: AdversarialDropout) -> None:
         """Refuse a model whose predictions have no KL divergence."""
-        check_class_probabilities(model.loss)
+        check_class_probabilities(model.loss, "`VirtualAdversarialTraining`")
 
     def term(self, step: Step) -> Tensor:
         """Return the mean divergence."""

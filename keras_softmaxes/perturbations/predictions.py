@@ -34,13 +34,13 @@ def check_single_loss(loss: Any) -> None:
         raise invalid("loss", "a single loss, of a model with one output", repr(loss))
 
 
-def check_class_probabilities(loss: Any) -> None:
-    """Refuse losses that do not make the outputs a distribution over classes."""
+def check_class_probabilities(loss: Any, owner: str) -> None:
+    """Refuse losses that do not make the outputs a distribution over classes, as an owner needs."""
     known = keras.losses.get(loss)
     is_categorical = isinstance(known, CATEGORICAL) and not isinstance(known, PairedCrossentropy)
     if not is_categorical and known not in CATEGORICAL_FUNCTIONS:
-        expected = "a loss of classes, whose probabilities have a KL divergence"
-        raise invalid("loss", expected, f"{loss!r} (try divergence='quadratic')")
+        expected = f"a loss of classes, whose probabilities have the KL divergence of {owner}"
+        raise invalid("loss", expected, repr(loss))
 
 
 def predictions(outputs: Any, loss: Any) -> Tensor:

@@ -86,6 +86,9 @@ class Step:
                 tape.watch(_differentiable(inputs))
             with recording() as clean:
                 outputs = model(inputs, training=True)
+        if clean.features is None:
+            expected = "a model that passes its cut (one with the hooks defines no `call`)"
+            raise invalid("model", expected, f"{type(model).__name__}, which does not")
         return cls(model, parts, inputs, index, labels, sample_weight, outputs, clean, state, tape)
 
     @property

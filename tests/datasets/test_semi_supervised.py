@@ -158,6 +158,18 @@ def test_rows_that_do_not_fit_together_are_refused(rows):
         ks.datasets.semi_supervised((known, labels), (others, others))
     with pytest.raises(ValueError, match=r"`labelled`\. Expected rows \(x, y\)"):
         ks.datasets.semi_supervised(known, others)
+    with pytest.raises(ValueError, match=r"`labelled`\. Expected at least one row"):
+        ks.datasets.semi_supervised((known[:0], labels[:0]), others)
+
+
+def test_what_is_no_array_is_refused(rows):
+    (known, labels), others = rows
+    with pytest.raises(ValueError, match=r"`unlabelled`\. Expected arrays .* unlabelled=list"):
+        ks.datasets.semi_supervised((known, labels), others.tolist())
+    with pytest.raises(ValueError, match=r"`unlabelled`\. Expected arrays .* unlabelled=NoneType"):
+        ks.datasets.semi_supervised((known, labels), None)
+    with pytest.raises(ValueError, match=r"`labelled`\. Expected arrays of one length"):
+        ks.datasets.semi_supervised((known, labels[1:]), others)
 
 
 def test_batches_that_replicas_cannot_share_are_refused(rows, two_replicas):

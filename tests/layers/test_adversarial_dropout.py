@@ -91,6 +91,17 @@ def test_bad_arguments_are_refused(arguments, message):
         ks.layers.AdversarialDropout(**arguments)
 
 
+def test_a_budget_of_less_than_a_unit_is_refused_where_a_mask_is_asked_for():
+    features = ops.ones((2, 19))
+    layer = ks.layers.AdversarialDropout(0.5, budget=0.05)
+    layer(features, training=True)
+    with pytest.raises(ValueError, match=r"`budget`. Expected at least one of the 19 units, 0.05"):
+        layer.adversarial_mask(ops.ones((2, 19)), features, features)
+    none = ks.layers.AdversarialDropout(0.5, budget=0.0)
+    mask = none.adversarial_mask(ops.ones((2, 19)), features, -features)
+    assert ops.all(mask == 1)
+
+
 def test_features_without_units_are_refused():
     with pytest.raises(ValueError, match=r"`features`. Expected shape \(batch, \.\.\., units\)"):
         ks.layers.AdversarialDropout()(keras.Input((3, None)))

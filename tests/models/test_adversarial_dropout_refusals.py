@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cut_models import CutModel, CutSequential, compiled_cut, make_cut_model
+from cut_models import CutModel, CutSequential, Hooked, compiled_cut, make_cut_model
 from keras import layers
 from problems import CLASSES
 
@@ -30,7 +30,7 @@ def test_masks_of_padding_are_refused(kind):
         compiled_cut(model).train_on_batch(np.array([[1, 2, 0, 0], [3, 0, 0, 0]]), np.array([0, 1]))
 
 
-def functional(cuts=1, skip=False, nested=False, twice=False):
+def functional(cuts=1, skip=False, nested=False, twice=False, above=True, head=None):
     inputs = keras.Input((8,))
     x = hidden = layers.Dense(16)(inputs)
     for _ in range(cuts):
@@ -38,8 +38,10 @@ def functional(cuts=1, skip=False, nested=False, twice=False):
     if nested:
         inner = keras.Sequential([keras.Input((16,)), ks.layers.AdversarialDropout()])
         x = inner(x)
+    if not above:
+        return CutModel(inputs, x)
     x = layers.Dense(16)(x)
-    outputs = layers.Dense(CLASSES)(x + hidden if skip else x)
+    outputs = (head or layers.Dense(CLASSES))(x + hidden if skip else x)
     return CutModel(inputs, [outputs, outputs] if twice else outputs)
 
 
@@ -65,6 +67,11 @@ class NoHook(ks.models.AdversarialDropoutMixin, keras.Model):
         (lambda: functional(cuts=0, nested=True), "inside a nested model does not count"),
         (lambda: functional(skip=True), "cuts in two: every path from the inputs to the output"),
         (lambda: functional(twice=True), r"`model`\. Expected one output"),
+        (lambda: functional(above=False), "passes through it to a layer above it"),
+        (
+            lambda: functional(head=ks.layers.DropMax(CLASSES)),
+            "Classifier` beside the mixin",
+        ),
         (OneHook, "overrides both hooks, `under` and `upper`"),
         (NoHook, "a functional model, or a subclass that overrides the hooks"),
     ],
@@ -80,7 +87,7 @@ def test_models_without_a_clean_cut_are_refused(make, message):
         ({"perturbations": P.PiModel()}, "`perturbations`. Expected a list of"),
         ({"perturbations": ["vadd"]}, "`perturbations`. Expected a list of"),
         ({"loss": ["mse"]}, "`loss`. Expected a single loss"),
-        ({"loss": "mse"}, "`loss`. Expected a loss of classes, .*mse.*divergence='quadratic'"),
+        ({"loss": "mse"}, "`loss`. Expected a loss of classes, .*divergence='quadratic'.*mse"),
         (
             {"loss": "mse", "perturbations": [P.VirtualAdversarialTraining(1.0)]},
             "`loss`. Expected a loss of classes",
@@ -111,3 +118,31 @@ def test_data_without_labels_are_refused(problem):
     model = make_cut_model([P.SupervisedAdversarialDropout()])
     with pytest.raises(ValueError, match=r"`y`. Expected labels, of any class where the row has"):
         model.fit(x, verbose=0)
+
+
+class Twice(Hooked):
+    """Masks by itself what the mixin masks."""
+
+    def under(self, inputs, training=None):
+        return self.cut(super().under(inputs), training=training)
+
+
+class Around(Hooked):
+    """Has the hooks, and a call that goes around the cut."""
+
+    def call(self, inputs, training=None):
+        return self.upper(self.under(inputs))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Twice, "a model that calls its cut once .*=one that calls 'adversarial_dropout' again"),
+        (Around, "a model that passes its cut .*=Around, which does not"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:`build")
+def test_hooks_that_miss_the_cut_or_repeat_it_are_refused(problem, kind, message):
+    keras.utils.clear_session()  # which names the cut anew
+    with pytest.raises(ValueError, match=message):
+        compiled_cut(kind()).train_on_batch(*problem)

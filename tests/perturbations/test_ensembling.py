@@ -3,7 +3,8 @@ from contextlib import nullcontext
 import keras
 import numpy as np
 import pytest
-from cut_models import Hooked, compiled_cut, make_cut_model, softmax
+from cut_models import CutModel, Hooked, compiled_cut, make_cut_model, softmax
+from problems import CLASSES
 
 import keras_softmaxes as ks
 
@@ -193,3 +194,12 @@ def test_an_index_is_needed_and_must_be_in_range(problem):
         make().fit(x, y, verbose=0)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"integers in \[0, 300\)"):
         make().fit(indexed(x, np.arange(256) + 45), y, verbose=0)
+
+
+def test_outputs_of_several_positions_are_refused():
+    inputs = keras.Input((5, 8))
+    cut = ks.layers.AdversarialDropout(0.5, 0.5)(inputs)
+    perturbations = [TemporalEnsembling(examples=4)]
+    model = compiled_cut(CutModel(inputs, keras.layers.Dense(CLASSES)(cut)), perturbations)
+    with pytest.raises(ValueError, match=r"`model`. Expected .* \(batch, classes\)"):
+        model.fit(indexed(np.ones((4, 5, 8)), np.arange(4)), np.ones((4, 5)), verbose=0)

@@ -17,7 +17,7 @@ P = ks.perturbations
 
 def begin(model, x, y=None, weight=None):
     x = ops.convert_to_tensor(x)
-    return Step.begin(model, model.parts, (x, None, y, weight), watch=True)
+    return Step.begin(model, model.cut_parts, (x, None, y, weight), watch=True)
 
 
 def test_the_masks_of_vadd_differ_within_the_budget(problem):
@@ -184,13 +184,14 @@ def test_inputs_without_a_gradient_are_refused(problem, inputs):
     model = make_cut_model([P.VirtualAdversarialTraining(1.0)])
     inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
     with pytest.raises(ValueError, match=r"`x`. Expected one tensor of a float type"):
-        step_module.Step.begin(model, model.parts, (inputs, None, None, None), True)
+        step_module.Step.begin(model, model.cut_parts, (inputs, None, None, None), True)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: P.VirtualAdversarialDropout(-1.0), "`weight`. Expected a finite number of at"),
+        (lambda: P.PiModel(lambda step: 1.0), r"or a schedule \(`GaussianRampUp\(1.0, 1000\)`\)"),
         (lambda: P.PiModel(divergence="hellinger"), '`divergence`. Expected "kl" or "quadratic"'),
         (lambda: P.AdversarialTraining(0.0), "`epsilon`. Expected a finite number above 0"),
         (lambda: P.VirtualAdversarialTraining(1.0, power_steps=0), "`power_steps`"),
