@@ -12,8 +12,9 @@ demo: .venv/examples
 	$(BIN)/python examples/compare.py --seeds 3 --methods softmax label_smoothing large_margin \
 		sparsemax deterministic_dropmax dropmax
 
+# One thread for each of the processes, which already keep all cores busy.
 test: check
-	$(BIN)/python -m pytest $(PARALLEL)
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) tests
 
 check: .venv/dev

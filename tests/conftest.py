@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import pytest
+from hypothesis import settings
 from problems import make_problem
 
 if keras.backend.backend() == "tensorflow":
@@ -14,6 +15,12 @@ if keras.backend.backend() == "tensorflow":
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()],
     )
+
+# JAX compiles each operation anew for each shape, which is most of what an example costs.
+settings.register_profile(
+    "all", deadline=None, max_examples=15 if keras.backend.backend() == "jax" else 50
+)
+settings.load_profile("all")
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "tensorflow_datasets"

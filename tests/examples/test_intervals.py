@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from intervals import Interval, mean_interval, ratio_interval
 from scipy import stats
@@ -18,7 +18,6 @@ def test_mean_interval_is_students():
     assert mean_interval(values) == pytest.approx((3.16, *expected), rel=1e-12)
 
 
-@settings(max_examples=50)
 @given(errors)
 def test_the_bounds_of_a_ratio_are_where_a_paired_t_test_turns(pairs):
     values, reference = np.array(pairs).T

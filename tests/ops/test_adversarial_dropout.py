@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
@@ -42,7 +42,6 @@ def test_golden_values(budget, mode):
     assert np.flatnonzero(ours == 0).tolist() == GOLDEN["dropped_units"][budget]
 
 
-@settings(max_examples=60, deadline=None)
 @given(masks, jacobians, flips)
 def test_it_is_the_best_of_all_feasible_masks(mask, jacobian, count):
     ours = flipped(mask, jacobian, count / UNITS)
@@ -51,7 +50,6 @@ def test_it_is_the_best_of_all_feasible_masks(mask, jacobian, count):
     np.testing.assert_allclose(gain, expected)
 
 
-@settings(max_examples=100, deadline=None)
 @given(masks, jacobians, st.floats(0, 1))
 def test_it_flips_few_entries_and_only_those_that_raise_the_divergence(mask, jacobian, budget):
     ours = flipped(mask, jacobian, budget)

@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numerics import MODES, execute
 from sklearn.metrics import average_precision_score
@@ -31,7 +31,6 @@ def test_it_is_scikit_learns(mode):
     np.testing.assert_allclose(ours(labels, scores, weights, mode), expected, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 30), levels=st.integers(1, 5))
 def test_ties_are_scikit_learns_and_labels_without_examples_too(seed, count, levels):
     rng = np.random.default_rng(seed)

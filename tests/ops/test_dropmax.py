@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
@@ -137,7 +137,6 @@ finite = st.floats(-8, 8, width=32)
 rows = arrays("float32", (2, 4), elements=finite)
 
 
-@settings(max_examples=50, deadline=None)
 @given(rows, rows, rows, st.integers(0, 3))
 def test_the_targets_mask_is_never_read(logits, retain_logits, log_mask, label):
     log_mask = -np.abs(log_mask)
@@ -149,7 +148,6 @@ def test_the_targets_mask_is_never_read(logits, retain_logits, log_mask, label):
     np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))
 
 
-@settings(max_examples=50, deadline=None)
 @given(rows, rows, st.floats(-20, 20, width=32))
 def test_probabilities_are_the_softmax_weighted_by_rho(logits, retain_logits, constant):
     expected = softmax(logits.astype("float64") + np.log(expit(retain_logits.astype("float64"))), 1)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
@@ -146,7 +146,6 @@ def test_rounding_gives_no_negative_distance_and_keeps_the_gradient(mode):
 values = st.floats(-8, 8, width=32)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     arrays("float32", (2, 3), elements=values),
     arrays("float32", (4, 3), elements=values),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
@@ -40,7 +40,6 @@ def test_gradients_agree_with_finite_differences_of_a_naive_version(mode):
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
 
 
-@settings(max_examples=50, deadline=None)
 @given(arrays("float32", (4, 5), elements=st.floats(-8, 8, width=32)), st.floats(-8, 8, width=32))
 def test_a_constant_changes_nothing_and_zero_means_a_margin_of_one(logits, constant):
     losses = ops.convert_to_numpy(hinge(logits))

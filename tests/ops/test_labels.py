@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
@@ -10,7 +10,6 @@ CLASSES = 5
 INTEGERS = ["uint8", "int8", "int32", "int64", "uint16"]
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, CLASSES - 1), min_size=1, max_size=6), st.sampled_from(INTEGERS))
 def test_every_form_reads_the_same(classes, dtype):
     labels = np.array(classes, dtype)

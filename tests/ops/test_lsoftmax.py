@@ -3,7 +3,7 @@ import functools
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
@@ -192,7 +192,6 @@ def test_vectors_that_vanish_have_finite_gradients(mode):
 components = arrays("float32", (2, 3), elements=st.floats(-4, 4, width=16))
 
 
-@settings(max_examples=50, deadline=None)
 @given(components, components, st.sampled_from(MARGINS), st.sampled_from([0.25, 2.0, 8.0]))
 def test_the_margin_only_lowers_a_logit_and_scales_with_the_norms(features, kernel, margin, scale):
     kernel = kernel.T

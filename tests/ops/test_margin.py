@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 from numerics import MODES, execute, finite_differences, value_and_gradients
@@ -133,7 +133,6 @@ def test_second_derivatives_agree_with_finite_differences():
 rows = st.lists(st.floats(-50, 50, width=32), min_size=3, max_size=8)
 
 
-@settings(max_examples=100, deadline=None)
 @given(rows, st.sampled_from(DIVERGENCES), st.floats(-30, 30, width=32))
 def test_properties_of_the_divergence(row, divergence, change):
     """At least 0, 0 where the others are equal, blind to a shift and to the target's logit."""
@@ -150,7 +149,6 @@ def test_properties_of_the_divergence(row, divergence, change):
     assert at_moved == pytest.approx(value, rel=1e-5, abs=1e-7)
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=2, max_size=2), st.integers(0, 1)
 )

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 from numerics import MODES, execute
@@ -31,7 +31,6 @@ def test_they_are_the_classes_of_the_smallest_numbers(mode, dtype, bits, count):
     np.testing.assert_array_equal(ours(uniform, count, mode, dtype), naive(uniform, count))
 
 
-@settings(deadline=None, max_examples=50)
 @given(
     st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 4), st.sampled_from([0, 1, 23])
 )

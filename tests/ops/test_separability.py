@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numerics import MODES, execute
 
@@ -35,7 +35,6 @@ def test_they_are_the_papers_formulas(mode):
     np.testing.assert_allclose(ratio, expected / stddev, rtol=1e-5)
 
 
-@settings(deadline=None, max_examples=50)
 @given(
     mean=st.lists(st.floats(-100, 100), min_size=2, max_size=5),
     stddev=st.floats(0.01, 100),

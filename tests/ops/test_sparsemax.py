@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
@@ -68,7 +68,6 @@ def test_an_independent_solver_finds_the_same_projection(classes, mode):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=4e-7 + 2e-9 * classes)
 
 
-@settings(max_examples=100, deadline=None)
 @given(ROWS, st.floats(-8, 8, width=32))
 def test_no_corner_of_the_simplex_is_in_the_direction_of_the_logits(logits, constant):
     """That is what makes a point of a convex set the nearest: (z - p) . (q - p) <= 0."""
@@ -140,7 +139,6 @@ def test_the_loss_is_that_of_the_paper_and_its_gradient_the_error(constant, mode
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
 @given(ROWS)
 def test_the_loss_is_0_where_the_target_leads_by_1(logits):
     losses = execute(loss, [logits])
