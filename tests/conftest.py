@@ -18,7 +18,7 @@ if keras.backend.backend() == "tensorflow":
 
 # JAX compiles each operation anew for each shape, which is most of what an example costs.
 settings.register_profile(
-    "all", deadline=None, max_examples=15 if keras.backend.backend() == "jax" else 50
+    "all", deadline=None, max_examples=15 if keras.backend.backend() == "jax" else 100
 )
 settings.load_profile("all")
 

@@ -50,8 +50,8 @@ def semi_supervised(
     Raises:
         ValueError: sizes that are not integers of at least 1; what is no array; arrays of different
             lengths; rows of different shapes or types; no labelled row, or too few unlabelled ones
-            for a batch; in the scope of a strategy, a batch that its
-            replicas cannot share evenly; with `indexed`, labelled rows of unknown number.
+            for a batch; in the scope of a strategy, a batch that its replicas cannot share evenly;
+            with `indexed`, labelled rows of unknown number.
 
     Example:
         >>> import numpy as np

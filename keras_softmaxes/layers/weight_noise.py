@@ -17,9 +17,8 @@ class WeightNoise(keras.layers.Wrapper):
         W' = W + stddev * n,   n ~ N(0, I)
 
     drawn anew at each training step, for all examples of the batch, or of a replica's share of it,
-    together. The gradient is taken
-    at the noisy kernels and moves the clean ones; the variables themselves never hold noise, so
-    that nothing of it is saved, exported or there at inference.
+    together. The gradient is taken at the noisy kernels and moves the clean ones; the variables
+    themselves never hold noise, so that nothing of it is saved, exported or there at inference.
 
     For small noise and the squared error this adds the penalty stddev^2 E[ ||d y_hat / dW||^2 ] on
     average, which leads to flat minima.

@@ -50,15 +50,10 @@ def test_weight_scaling_is_exact_for_softmax_regression():
 @pytest.mark.slow
 def test_the_tour_draws_every_claim(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["program", "--out", str(tmp_path)])
-    claims = {
-        "Exact": lambda: tour.Claim("n", *np.ones((3, 2))),
-        "Early stopping": tour.early_stopping,
-    }
-    monkeypatch.setattr(tour, "CLAIMS", claims)
     tour.main()
-    assert {path.name for path in tmp_path.glob("*.png")} == {"exact.png", "early_stopping.png"}
+    assert len(list(tmp_path.glob("*.png"))) == len(tour.CLAIMS)
     differences = json.loads((tmp_path / "results.json").read_text())["differences"]
-    assert differences["Exact"] == 0
+    assert list(differences) == list(tour.CLAIMS)
     assert 1e-4 < differences["Early stopping"] < 1e-2
 
 
