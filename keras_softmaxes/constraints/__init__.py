@@ -1,3 +1,3 @@
 """The constraints: what a kernel may be."""
 
-from keras_softmaxes.constraints.super_symmetric import SuperSymmetric as SuperSymmetric
+from ._super_symmetric import SuperSymmetric as SuperSymmetric

@@ -1,11 +1,14 @@
 """The losses: thin `keras.losses.Loss` classes over the ops."""
 
-from keras_softmaxes.losses.attention import AttentionCrossentropy as AttentionCrossentropy
-from keras_softmaxes.losses.dropmax import DropMaxLoss as DropMaxLoss
-from keras_softmaxes.losses.gaussian_mixture import GaussianMixtureLoss as GaussianMixtureLoss
-from keras_softmaxes.losses.hinge import MeanMulticlassHinge as MeanMulticlassHinge
-from keras_softmaxes.losses.lsoftmax import LSoftmaxLoss as LSoftmaxLoss
-from keras_softmaxes.losses.margin import LargeMarginCrossentropy as LargeMarginCrossentropy
-from keras_softmaxes.losses.masked import MaskedCrossentropy as MaskedCrossentropy
-from keras_softmaxes.losses.paired import PairedCrossentropy as PairedCrossentropy
-from keras_softmaxes.losses.sparsemax import SparsemaxLoss as SparsemaxLoss
+from ._class_attention import AttentionCrossentropy as AttentionCrossentropy
+from ._class_masking import MaskedCrossentropy as MaskedCrossentropy
+from ._dropmax import DropMaxLoss as DropMaxLoss
+from ._gaussian_mixture import GaussianMixtureLoss as GaussianMixtureLoss
+from ._head_loss import HeadLoss as HeadLoss
+from ._large_margin import LargeMarginCrossentropy as LargeMarginCrossentropy
+from ._large_margin import LargeMarginDivergence as LargeMarginDivergence
+from ._lsoftmax import LSoftmaxLoss as LSoftmaxLoss
+from ._mean_multiclass_hinge import MeanMulticlassHinge as MeanMulticlassHinge
+from ._paired_gsoftmax import PairedCrossentropy as PairedCrossentropy
+from ._sparsemax import SparsemaxLoss as SparsemaxLoss
+from ._weighted_sum import WeightedSum as WeightedSum

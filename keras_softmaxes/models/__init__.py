@@ -1,8 +1,7 @@
-"""The models: where evidence, probabilities and gradients go."""
+"""The models: where a head's tensors, probabilities and gradients go."""
 
-from keras_softmaxes.models.adversarial_dropout import (
-    AdversarialDropoutMixin as AdversarialDropoutMixin,
-)
-from keras_softmaxes.models.classifier import Classifier as Classifier
-from keras_softmaxes.models.dropout_ensemble import dropout_ensemble as dropout_ensemble
-from keras_softmaxes.models.monte_carlo import monte_carlo as monte_carlo
+from ._classifier import Classifier as Classifier
+from ._dropout_ensemble import dropout_ensemble as dropout_ensemble
+from ._monte_carlo import monte_carlo as monte_carlo
+from ._perturbation_mixin import AdversarialDropoutMixin as AdversarialDropoutMixin
+from ._perturbation_mixin import PerturbationMixin as PerturbationMixin

@@ -1,16 +1,10 @@
-"""What a model with `keras_softmaxes.models.AdversarialDropoutMixin` adds to its objective."""
+"""What a model with `keras_softmaxes.models.PerturbationMixin` adds to its objective."""
 
-from keras_softmaxes.perturbations.base import Perturbation as Perturbation
-from keras_softmaxes.perturbations.dropout import PiModel as PiModel
-from keras_softmaxes.perturbations.dropout import (
-    SupervisedAdversarialDropout as SupervisedAdversarialDropout,
-)
-from keras_softmaxes.perturbations.dropout import (
-    VirtualAdversarialDropout as VirtualAdversarialDropout,
-)
-from keras_softmaxes.perturbations.ensembling import TemporalEnsembling as TemporalEnsembling
-from keras_softmaxes.perturbations.inputs import AdversarialTraining as AdversarialTraining
-from keras_softmaxes.perturbations.inputs import (
-    VirtualAdversarialTraining as VirtualAdversarialTraining,
-)
-from keras_softmaxes.perturbations.step import Step as Step
+from ._adversarial_dropout import SupervisedAdversarialDropout as SupervisedAdversarialDropout
+from ._adversarial_dropout import VirtualAdversarialDropout as VirtualAdversarialDropout
+from ._adversarial_training import AdversarialTraining as AdversarialTraining
+from ._perturbation import Perturbation as Perturbation
+from ._pi_model import PiModel as PiModel
+from ._step import Step as Step
+from ._temporal_ensembling import TemporalEnsembling as TemporalEnsembling
+from ._virtual_adversarial_training import VirtualAdversarialTraining as VirtualAdversarialTraining

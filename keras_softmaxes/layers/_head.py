@@ -1,0 +1,166 @@
+"""What the heads share."""
+
+from typing import Any
+
+import keras
+
+from ..support._arguments import Tensor, check_integer, invalid
+from ..support._configuration import serializable
+
+MOST_TENSORS = 64  # that a head may return with a mask of padding
+
+
+@serializable
+class Head(keras.layers.Layer):
+    """Base of the heads: a last layer that hands its loss more than one tensor.
+
+    A head turns features of shape (batch, ..., features) into a flat dict of named tensors. It
+    always has "probabilities", what the method means at inference, and "logits" where there are
+    such. The rest is what the method's own loss reads: a `keras_softmaxes.losses.HeadLoss` says it
+    by their names. `keras_softmaxes.models.Classifier` sends each to its place.
+
+    A head of your own overrides `call`, and `default_loss` if `compile` shall need no loss. Return
+    tensors of at least float32, whatever the layer computes in: a softmax in half precision is what
+    Keras's guide to mixed precision warns of. A mask of padding on the features is one on each of
+    the tensors.
+
+    Args:
+        units: the number of classes, at least 2.
+        **kwargs: the arguments of every Keras layer.
+
+    Raises:
+        ValueError: units that are not an integer of at least 2; when it is built, features of rank
+            1 or of an unknown number.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> class Cosine(ks.layers.Head):
+        ...     def build(self, input_shape):
+        ...         super().build(input_shape)
+        ...         self.kernel = self.add_weight(shape=(input_shape[-1], self.units))
+        ...
+        ...     def call(self, features):
+        ...         unit = keras.ops.normalize(self.kernel, axis=0)
+        ...         logits = 16 * keras.ops.matmul(keras.ops.normalize(features), unit)
+        ...         return {"logits": logits, "probabilities": keras.ops.softmax(logits)}
+        >>> network = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16)])
+        >>> model = ks.models.Classifier(network, Cosine(10))
+        >>> model.compile("adam", ks.losses.LargeMarginCrossentropy())
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_integer("units", units, least=2)
+        self.units: int = int(units)
+        self.supports_masking = True
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Check the shape of the features."""
+        is_shape = not any(keras.tree.is_nested(size) for size in input_shape)
+        if not is_shape or len(input_shape) < 2 or input_shape[-1] is None:
+            expected = "shape (batch, ..., features), as `Flatten` or a global pooling gives it"
+            raise invalid("features", expected, f"a tensor of shape {input_shape}")
+
+    def default_loss(self) -> keras.Loss:
+        """Return the loss of the head's paper, with which `compile` trains where it has none.
+
+        Raises:
+            ValueError: a head that has no such loss.
+        """
+        raise invalid("loss", f"one, as {type(self).__name__} has no `default_loss`", None)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """Return the mask of the features for each tensor that the head returns."""
+        # Keras hands them to the tensors one by one, however many there are. To ask `call` for
+        # their number is too late here: inside a step JAX does not let it be traced again.
+        return None if previous_mask is None else [previous_mask] * MOST_TENSORS
+
+
+class LinearHead(Head):
+    """Base of the heads whose logits are those of a `Dense` layer.
+
+    Further branches are `Dense` layers of the same size, without regularisers unless the head gives
+    them some.
+
+    Args:
+        units: the number of classes, at least 2.
+        kernel_initializer: initialiser of the kernels. Each branch draws its own, unless it is an
+            initialiser with a seed: then all start alike.
+        bias_initializer: initialiser of the biases, likewise.
+        kernel_regularizer: regulariser of the logits' kernel.
+        bias_regularizer: regulariser of the logits' bias.
+        **kwargs: the arguments of every Keras layer.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, **kwargs)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.branches: list[keras.layers.Dense] = []
+        self.logits = self.branch("logits", regularized=True)
+
+    def branch(self, name: str, regularized: bool = False) -> keras.layers.Dense:
+        """Return a layer of the head's size, type and initialisers, which is built with it."""
+        branch = keras.layers.Dense(
+            self.units,
+            kernel_initializer=_clone(self.kernel_initializer),
+            bias_initializer=_clone(self.bias_initializer),
+            kernel_regularizer=self.kernel_regularizer if regularized else None,
+            bias_regularizer=self.bias_regularizer if regularized else None,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        self.branches.append(branch)
+        return branch
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the variables of the branches."""
+        super().build(input_shape)
+        for branch in self.branches:
+            branch.build(input_shape)
+
+
+class StochasticHead(LinearHead):
+    """Base of the heads that draw random numbers.
+
+    Args:
+        units: the number of classes, at least 2.
+        seed: integer that fixes the head's draws; None takes it from `keras.utils.set_random_seed`.
+        **kwargs: the arguments of every head with logits.
+    """
+
+    def __init__(self, units: int, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
+        self.seed: int | None = seed
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
+
+    def sample_probabilities(
+        self, outputs: dict[str, Tensor], generator: keras.random.SeedGenerator
+    ) -> Tensor:
+        """Draw the class probabilities once, as the method does it without a label.
+
+        Args:
+            outputs: what the head returned at inference.
+            generator: state of the random numbers; it advances by one draw.
+
+        Returns:
+            (..., classes).
+        """
+        raise NotImplementedError
+
+
+def _clone(initializer: Any) -> Any:
+    """Return an initialiser of its own: one instance gives the same values at every call."""
+    is_keras = isinstance(initializer, keras.initializers.Initializer)
+    return initializer.clone() if is_keras else initializer

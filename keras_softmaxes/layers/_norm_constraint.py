@@ -1,0 +1,98 @@
+"""A norm constraint by an adaptive multiplier."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..support._arguments import Tensor, check_positive, invalid
+from ..support._configuration import serializable
+from ._kernel_wrapper import KernelWrapper, kernel_variables
+
+
+@serializable
+class NormConstraint(KernelWrapper):
+    """A layer whose kernels' norm is held below a limit by a Karush-Kuhn-Tucker multiplier.
+
+        L = J + alpha (Omega - k),   alpha >= 0
+
+    is minimised over the weights and maximised over alpha: at each training step
+
+        alpha <- max( 0, alpha + rate (Omega - k) )
+
+    so that alpha rises while Omega > k and falls below it. Where the constraint binds, training
+    settles at Omega = k, at the alpha whose weight decay has the same minimum; where it does not,
+    alpha is 0 and the layer is untouched. `keras.constraints.MaxNorm` reprojects instead: it holds
+    the limit exactly at each step, and finds no alpha.
+
+    Args:
+        layer: any layer with a kernel that is called with its inputs alone, once a step.
+        limit: k, above 0.
+        norm: Omega of a kernel, a Keras regulariser; None is `keras.regularizers.L2(1.0)`, the
+            squared L2 norm. Of several kernels it is the sum.
+        rate: how fast the multiplier follows, above 0. It must be slow beside the weights.
+        **kwargs: the arguments of every Keras layer.
+
+    Input and output:
+        Those of the layer.
+
+    Attributes:
+        multiplier: alpha, a variable that is saved with the layer, 0 at first.
+
+    Raises:
+        ValueError: a limit or rate that is not above 0; when it is built, a layer without a kernel.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> layer = ks.layers.NormConstraint(keras.layers.Dense(10), limit=4.0)
+        >>> layer(keras.ops.ones((2, 4))).shape, float(layer.multiplier)
+        (TensorShape([2, 10]), 0.0)
+
+    Reference:
+        Goodfellow et al., Deep Learning, 2016, section 7.2 (https://www.deeplearningbook.org).
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        limit: float,
+        norm: Any = None,
+        rate: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(layer, **kwargs)
+        check_positive("limit", limit)
+        check_positive("rate", rate)
+        self.limit: float = limit
+        self.rate: float = rate
+        self.norm = keras.regularizers.L2(1.0) if norm is None else keras.regularizers.get(norm)
+        if not isinstance(self.norm, keras.regularizers.Regularizer):
+            raise invalid("norm", "a Keras regulariser", repr(norm))
+
+    def build(self, input_shape: Any = None) -> None:
+        """Build the layer, and create the multiplier."""
+        super().build(input_shape)
+        self.multiplier: keras.Variable = self.add_weight(
+            name="multiplier",
+            shape=(),
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+            aggregation="none",  # all replicas compute the same
+            autocast=False,
+        )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Return the layer's output; in training add the constraint and move the multiplier."""
+        outputs = self.layer(inputs)
+        if training:
+            excess = self.omega() - self.limit
+            multiplier = ops.copy(self.multiplier)
+            self.add_loss(multiplier * excess)
+            change = self.rate * ops.stop_gradient(excess)
+            self.multiplier.assign(ops.maximum(multiplier + change, 0.0))
+        return outputs
+
+    def omega(self) -> Tensor:
+        """Return the norm of the kernels, a float32 number."""
+        return sum(self.norm(ops.cast(each, "float32")) for each in kernel_variables(self.layer))

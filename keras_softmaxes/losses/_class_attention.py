@@ -1,0 +1,71 @@
+"""The loss of the attention head."""
+
+from typing import Any
+
+from ..ops._class_attention import attention_terms
+from ..support._arguments import Tensor, check_boolean
+from ..support._configuration import serializable
+from ..support._xla import xla_compiled
+from ._head_loss import HeadLoss
+
+
+@xla_compiled
+def _objective(labels: Tensor, tensors: dict[str, Tensor], supervised: bool) -> Tensor:
+    terms = attention_terms(labels, **tensors)
+    return terms["cross_entropy"] + terms["supervision"] if supervised else terms["cross_entropy"]
+
+
+@serializable
+class AttentionCrossentropy(HeadLoss):
+    """Cross-entropy of `keras_softmaxes.layers.ClassAttention`, its attention supervised or not.
+
+        cross-entropy [ + binary cross-entropy of the attention ]
+
+    with the terms of `keras_softmaxes.ops.attention_terms`. Without supervision this is the DropMax
+    paper's Deterministic Attention, with it its Deterministic DropMax.
+
+    Args:
+        supervised: whether the attention learns the label, a class at a time.
+        ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
+            `keras_softmaxes.losses.HeadLoss`.
+        reduction: as in every Keras loss. Sample weights act on both terms.
+        name: name of the loss.
+        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
+            the place of half precision.
+
+    Call arguments:
+        y_true: (...) or (..., 1) integers, or (..., K) one-hot.
+        y_pred: what the head returns: "logits" and "attention_logits".
+
+    Raises:
+        ValueError: `supervised` that is not a boolean; what `keras_softmaxes.losses.HeadLoss`
+            refuses.
+
+    Example:
+        >>> import keras
+        >>> import keras_softmaxes as ks
+        >>> outputs = ks.layers.ClassAttention(3)(keras.ops.ones((2, 5)))
+        >>> loss = ks.losses.AttentionCrossentropy(supervised=True)([0, 2], outputs)
+
+    Reference:
+        Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, section 5, baselines 5
+        and 6 (https://arxiv.org/abs/1712.07834).
+    """
+
+    reads = ("logits", "attention_logits")
+
+    def __init__(
+        self,
+        supervised: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "attention_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(ignore_class, reduction, name, dtype)
+        check_boolean("supervised", supervised)
+        self.supervised = supervised
+
+    def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the objective of each example, (...)."""
+        return _objective(y_true, y_pred, self.supervised)

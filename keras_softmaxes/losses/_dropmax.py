@@ -1,0 +1,73 @@
+"""The loss of the DropMax head."""
+
+from typing import Any
+
+from ..ops._dropmax import dropmax_terms
+from ..support._arguments import Tensor, check_not_negative
+from ..support._configuration import serializable
+from ..support._xla import xla_compiled
+from ._head_loss import HeadLoss
+
+
+@xla_compiled
+def _objective(labels: Tensor, tensors: dict[str, Tensor], entropy_weight: float) -> Tensor:
+    terms = dropmax_terms(labels, **{"posterior_shift": None, **tensors})
+    fitted = terms["cross_entropy"] + terms["kl"] + terms["auxiliary"]
+    return fitted + entropy_weight * terms["negative_entropy"]
+
+
+@serializable
+class DropMaxLoss(HeadLoss):
+    """Variational objective of `keras_softmaxes.layers.DropMax`.
+
+        cross-entropy + KL(posterior || prior) + auxiliary + entropy_weight * negative entropy
+
+    with the terms of `keras_softmaxes.ops.dropmax_terms`. It is usually negative late in training.
+
+    Args:
+        entropy_weight: weight of the negative entropy of the retain probabilities. 1 in DropMax;
+            gamma, searched in {1, 0.1, 0.01}, in the paper's q = p variant.
+        ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
+            `keras_softmaxes.losses.HeadLoss`.
+        reduction: as in every Keras loss. Sample weights act on the whole objective.
+        name: name of the loss.
+        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
+            the place of half precision.
+
+    Call arguments:
+        y_true: (...) or (..., 1) integers, or (..., K) one-hot.
+        y_pred: what the head returns: "logits", "retain_logits", "log_mask" and, but for
+            posterior="prior", "posterior_shift".
+
+    Raises:
+        ValueError: an entropy_weight below 0; what `keras_softmaxes.losses.HeadLoss` refuses.
+
+    Example:
+        >>> import keras
+        >>> import keras_softmaxes as ks
+        >>> outputs = ks.layers.DropMax(3)(keras.ops.ones((2, 5)), training=True)
+        >>> loss = ks.losses.DropMaxLoss()([0, 2], outputs)
+
+    Reference:
+        Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eqs. 8-13
+        (https://arxiv.org/abs/1712.07834).
+    """
+
+    reads = ("logits", "retain_logits", "log_mask")
+    may_read = ("posterior_shift",)
+
+    def __init__(
+        self,
+        entropy_weight: float = 1.0,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "dropmax_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(ignore_class, reduction, name, dtype)
+        check_not_negative("entropy_weight", entropy_weight)
+        self.entropy_weight = float(entropy_weight)
+
+    def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the objective of each example, (...)."""
+        return _objective(y_true, y_pred, self.entropy_weight)

@@ -1,0 +1,152 @@
+"""The large-margin loss, and its regulariser alone."""
+
+from typing import Any
+
+from ..ops._large_margin import (
+    Divergence,
+    check_divergence,
+    large_margin_cross_entropy_of,
+    large_margin_divergence,
+)
+from ..support._arguments import Tensor, check_not_negative, check_share
+from ..support._configuration import serializable
+from ..support._xla import xla_compiled
+from ._head_loss import HeadLoss
+
+_divergence = xla_compiled(large_margin_divergence)
+
+
+@serializable
+class LargeMarginCrossentropy(HeadLoss):
+    """Softmax cross-entropy with a regulariser that makes the non-target logits equal.
+
+        cross-entropy(f - bias * onehot(y)) + weight * R(f)
+
+    with R of `keras_softmaxes.ops.large_margin_divergence`. It takes the place of
+    `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` or of
+    `keras.losses.CategoricalCrossentropy(from_logits=True)` and needs no other change. The model
+    returns logits: probabilities, as a last layer with a softmax gives them, are not told apart
+    from logits. With weight 0 it equals Keras's losses. With `bias=1` it is the paper's "modified
+    loss + regulariser". The more classes, the more there is to regularise; with two R is 0.
+
+    Args:
+        weight: lambda, the weight of R, at least 0. The paper uses 0.3 throughout, and up to 1 for
+            few samples or noisy labels.
+        divergence: how R compares the softmax q of the non-target logits with the uniform
+            distribution u: "symmetric" (the paper's choice), "forward", D(q || u), or "reverse",
+            D(u || q).
+        bias: the hard margin of Eq. 15, subtracted from the target's logit, at least 0. 1 in the
+            paper, where it is used at all.
+        label_smoothing: share of the uniform distribution in the target, in [0, 1), as in Keras.
+            It acts on the cross-entropy alone.
+        ignore_class: a class, in range or not (-1, 255), whose examples (pixels) have no part in
+            the cross-entropy or in R; see `keras_softmaxes.losses.HeadLoss`.
+        reduction: as in every Keras loss. Sample and class weights act on the whole loss.
+        name: name of the loss.
+        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
+            the place of half precision.
+
+    Call arguments:
+        y_true: (...) or (..., 1) integers, or (..., C) one-hot, `...` being any shape.
+        y_pred: logits f, (..., C), or the dict of a head that has such.
+
+    Raises:
+        ValueError: bad arguments, and what `keras_softmaxes.losses.HeadLoss` refuses. An example's
+            NaN logit, or a non-target logit of plus infinity, gives NaN; other infinite logits give
+            the limit, which may be infinite.
+
+    Example:
+        >>> import keras
+        >>> import keras_softmaxes as ks
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(10)])
+        >>> loss = ks.losses.LargeMarginCrossentropy(weight=0.3)
+        >>> model.compile("adam", loss=loss, metrics=["accuracy"])
+
+    Reference:
+        Kobayashi, Large Margin In Softmax Cross-Entropy Loss, BMVC 2019, Eqs. 11, 13, 15
+        (https://github.com/tk1980/LargeMarginInSoftmax).
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.3,
+        divergence: Divergence = "symmetric",
+        bias: float = 0.0,
+        label_smoothing: float = 0.0,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "large_margin_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(ignore_class, reduction, name, dtype)
+        check_not_negative("weight", weight)
+        check_divergence(divergence)
+        check_not_negative("bias", bias)
+        check_share("label_smoothing", label_smoothing, below_one=True)
+        self.weight = float(weight)
+        self.divergence = divergence
+        self.bias = float(bias)
+        self.label_smoothing = float(label_smoothing)
+
+    def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the loss of each example, (...)."""
+        settings = self.weight, self.divergence, self.bias, self.label_smoothing
+        return large_margin_cross_entropy_of(y_true, y_pred["logits"], *settings)
+
+
+@serializable
+class LargeMarginDivergence(HeadLoss):
+    """The regulariser of the large margin alone, to be added to the loss of another head.
+
+        R(f) = 1/2 D(q || u) + 1/2 D(u || q)
+
+    with q the softmax of the non-target logits and u their uniform distribution:
+    `keras_softmaxes.ops.large_margin_divergence`. The paper calls it applicable to the other losses
+    with a softmax. It is a term, and trains nothing alone: the target's logit has no part in it.
+    `keras_softmaxes.losses.LargeMarginCrossentropy` is the sum with the cross-entropy, in one pass.
+
+    Args:
+        divergence: "symmetric" (the paper's choice), "forward", D(q || u), or "reverse", D(u || q).
+        ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
+            `keras_softmaxes.losses.HeadLoss`.
+        reduction: as in every Keras loss.
+        name: name of the loss.
+        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
+            the place of half precision.
+
+    Call arguments:
+        y_true: (...) or (..., 1) integers, or (..., C) one-hot.
+        y_pred: logits f, (..., C), or the dict of a head that has such.
+
+    Raises:
+        ValueError: another divergence, and what `keras_softmaxes.losses.HeadLoss` refuses.
+
+    Example:
+        >>> import keras
+        >>> import keras_softmaxes as ks
+        >>> terms = [ks.losses.DropMaxLoss(), ks.losses.LargeMarginDivergence()]
+        >>> loss = ks.losses.WeightedSum(terms, [1.0, 0.3])
+        >>> outputs = ks.layers.DropMax(3)(keras.ops.ones((2, 5)), training=True)
+        >>> float(loss([0, 2], outputs)) > float(terms[0]([0, 2], outputs))
+        True
+
+    Reference:
+        Kobayashi, Large Margin In Softmax Cross-Entropy Loss, BMVC 2019, Eqs. 8, 10
+        (https://github.com/tk1980/LargeMarginInSoftmax).
+    """
+
+    def __init__(
+        self,
+        divergence: Divergence = "symmetric",
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = "large_margin_divergence",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(ignore_class, reduction, name, dtype)
+        check_divergence(divergence)
+        self.divergence = divergence
+
+    def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the divergence of each example, (...)."""
+        return _divergence(y_true, y_pred["logits"], self.divergence)

@@ -1,0 +1,104 @@
+"""Mean average precision of several labels an example."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..ops._average_precision import average_precision
+from ..support._arguments import Tensor, check_integer, checked, invalid
+from ..support._configuration import serializable
+from ..support._labels import multi_hot
+from ..support._replicas import replica_count, replica_number
+from ..support._tensors import example_weights
+from ._scores import read_scores
+
+
+@serializable
+class MeanAveragePrecision(keras.metrics.Metric):
+    """Mean over the labels of their average precision, `keras_softmaxes.ops.average_precision`.
+
+    Exact, and the same however the examples are split into batches or between the replicas of a
+    `tf.distribute` strategy. A ranking needs all scores: they are kept until `reset_state`, and
+    ranked again at each `result`, which Keras asks for after each batch. Compile it into a model
+    whose data are thousands; for more, update one by hand with what `predict` returns.
+
+    Args:
+        capacity: how many examples it can hold, which the replicas of a strategy share evenly. It
+            takes 8 bytes for each label of each.
+        name: name of the metric.
+        dtype: the type of the metric's result.
+
+    Call arguments:
+        y_true: (batch, labels), of zeros and ones.
+        y_pred: (batch, labels), probabilities or logits.
+        sample_weight: weights of the examples, (batch,) or (batch, 1), or a number.
+
+    Raises:
+        ValueError: a capacity that is not an integer of at least 1, another number of labels than
+            in the first batch, more examples than the capacity, or labels that are not 0 or 1. In
+            a graph, as in `fit`, TensorFlow raises InvalidArgumentError for the last two; inside
+            XLA or `jax.jit`, where nothing can be raised, they make the result NaN.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> metric = ks.metrics.MeanAveragePrecision()
+        >>> metric.update_state([[1, 1], [0, 0]], [[0.9, 0.1], [0.8, 0.2]])
+        >>> metric.update_state([[1, 0]], [[0.7, 0.3]])
+        >>> round(float(metric.result()), 4)  # (5/6 + 1/3) / 2
+        0.5833
+
+    Reference:
+        Luo et al., G-softmax, IEEE TNNLS 2019, Eq. 21 (https://arxiv.org/abs/1904.04317).
+    """
+
+    def __init__(
+        self,
+        capacity: int = 10_000,
+        name: str = "mean_average_precision",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        check_integer("capacity", capacity, least=1)
+        self.capacity = capacity
+        self.rows: Any = None
+
+    def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
+        """Keep the scores of a batch."""
+        scores = read_scores(y_pred, self._labels())
+        if self.rows is None:
+            self._build(scores)
+        present = multi_hot(y_true, scores)
+        weights = example_weights(sample_weight, scores)
+        rows = ops.cast(ops.concatenate([scores, present, weights], axis=1), self.rows.dtype)
+        replica, replicas = replica_number(), replica_count()
+        share = self.rows.shape[0] // replicas
+        count = self.count + ops.shape(rows)[0]
+        expected = f"room for all examples between two calls of `reset_state`, not {self.capacity}"
+        if rows.shape[0] is not None and rows.shape[0] > share:
+            raise invalid("capacity", f"room for a batch of {rows.shape[0]}", self.capacity)
+        count = checked(count, count <= share, "capacity", expected, count)
+        start = (replica * share + self.count, 0)
+        self.rows.assign(ops.slice_update(ops.copy(self.rows), start, rows))
+        self.count.assign(count)
+
+    def result(self) -> Tensor:
+        """Return the mean average precision of the examples so far, 0 before the first."""
+        if self.rows is None:
+            return ops.zeros((), dtype=self.dtype)
+        labels = self._labels()
+        scores, present, weights = ops.split(self.rows, (labels, 2 * labels), axis=1)
+        precision = average_precision(present, scores, weights[:, 0])
+        overflown = self.count > self.rows.shape[0]
+        return ops.cast(ops.where(overflown, float("nan"), ops.mean(precision)), self.dtype)
+
+    def _labels(self) -> Any:
+        """Return how many labels the rows have, None before there are rows."""
+        return None if self.rows is None else (self.rows.shape[1] - 1) // 2
+
+    def _build(self, scores: Tensor) -> None:
+        """Create the rows: scores, labels and the weight, which is 0 where nothing is kept."""
+        replicas = replica_count()
+        shape = (-(-self.capacity // replicas) * replicas, 2 * scores.shape[1] + 1)
+        self.rows = self.add_variable(shape, "zeros", dtype=scores.dtype, name="rows")
+        self.count = self.add_variable((), "zeros", dtype="int32", name="count")

@@ -1,0 +1,250 @@
+"""The model of a network and a head."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..layers import Head
+from ..losses import HeadLoss
+from ..losses._head_loss import check_names
+from ..support._arguments import Tensor, invalid
+from ..support._configuration import serializable
+from ..support._replicas import replica_count
+
+
+@dataclass(frozen=True)
+class HeadMetrics:
+    """The metrics that read a tensor of the head by its name, weighted or not.
+
+    Keras would track and save metrics that a model holds in a list.
+    """
+
+    metrics: tuple[Any, ...] = ()
+    weighted_metrics: tuple[Any, ...] = ()
+
+
+@serializable
+class Classifier(keras.Model):
+    """A network and the head that ends it.
+
+        classifier(x) = head(network(x))
+
+    A head (`keras_softmaxes.layers.DropMax`, ...) returns a dict of named tensors. The classifier
+    sends each to its place:
+
+    - in training the loss receives the dict, and reads of it what it names;
+    - in evaluation the loss is the mean negative log-likelihood of the probabilities, whichever
+      loss trains: `val_loss` is deterministic, holds no penalties and can be compared between
+      heads;
+    - metrics receive the probabilities, so `metrics=["accuracy"]` means what it says. One with an
+      attribute `reads`, as `keras_softmaxes.metrics.MarginBias`, receives the tensor of that name;
+    - `predict` returns, and `export` serves, the probabilities alone.
+
+    Calling it returns the head's dict. For a loop of one's own, `loss(y, model(x, training=True))`
+    is all there is to it, regularisers aside.
+
+    Args:
+        network: what turns inputs into features, (batch, ..., features): a functional, sequential
+            or subclassed model, or a layer. It ends before the `Dense(classes)`.
+        head: a `keras_softmaxes.layers.Head`.
+        **kwargs: the arguments of every Keras model.
+
+    Raises:
+        ValueError: a network that is no layer, a head that is no head, a subclass whose `call`
+            takes no `training`, without which no mask would be drawn.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> network = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, "relu")])
+        >>> model = ks.models.Classifier(network, ks.layers.DropMax(10))
+        >>> model.compile("adam", metrics=["accuracy"])
+        >>> model.predict(keras.ops.ones((2, 64)), verbose=0).shape
+        (2, 10)
+    """
+
+    _reading = HeadMetrics()
+
+    def __init__(self, network: keras.layers.Layer, head: Head, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(network, keras.layers.Layer):
+            raise invalid("network", "a Keras model or layer", repr(network))
+        if not isinstance(head, Head):
+            expected = (
+                "a `keras_softmaxes.layers.Head`, as `DropMax(10)` (logits of a `Dense` train in a "
+                "plain `keras.Model`, by `LargeMarginCrossentropy` too)"
+            )
+            raise invalid("head", expected, repr(head))
+        if "training" not in inspect.signature(self.call).parameters:
+            expected = "`call(self, inputs, training=None)`, without which no mask would be drawn"
+            raise invalid("call", expected, f"that of {type(self).__name__}")
+        self.network = network
+        self.head = head
+        if getattr(network, "inputs", None):  # a graph, which knows its shapes before it is called
+            if not head.built:
+                head.build(network.output_shape)
+            self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
+        """Return what the head makes of the network's features."""
+        return self.head(self.network(inputs, training=training), training=training)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: HeadLoss | None = None,
+        *,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configure the training.
+
+        Args:
+            optimizer: as in `keras.Model.compile`.
+            loss: a `keras_softmaxes.losses.HeadLoss`; None is the head's own, `default_loss()`.
+            metrics: as in `keras.Model.compile`, of the probabilities or, where a metric has an
+                attribute `reads`, of the head's tensor of that name.
+            weighted_metrics: likewise.
+            **kwargs: the other arguments of `keras.Model.compile`.
+
+        Raises:
+            ValueError: another loss, Keras's own among them, which cannot read a head's dict; a
+                head without a loss of its own where none is given.
+        """
+        loss = self.head.default_loss() if loss is None else loss
+        self._check_loss(loss)
+        reading, others = _split(metrics)
+        weighted_reading, weighted_others = _split(weighted_metrics)
+        super().compile(
+            optimizer, loss=loss, metrics=others, weighted_metrics=weighted_others, **kwargs
+        )
+        self._reading = HeadMetrics(tuple(reading), tuple(weighted_reading))
+
+    def _check_loss(self, loss: Any) -> None:
+        """Refuse a loss that does not read what the head returns, as far as that is known."""
+        outputs = getattr(self.network, "outputs", None)
+        names = list(self.head.compute_output_spec(outputs[0])) if outputs else ["probabilities"]
+        if not isinstance(loss, HeadLoss):
+            expected = (
+                "a `keras_softmaxes.losses.HeadLoss`, which reads by name what the head "
+                f"`{self.head.name}` returns, {', '.join(map(repr, names))}; None takes its own"
+            )
+            raise invalid("loss", expected, f"{loss!r}, which reads 'y_pred' alone")
+        if outputs:
+            check_names(loss, loss.reads, names)
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        """All metrics, those that read a tensor of the head among them."""
+        return [*super().metrics, *self._reading.metrics, *self._reading.weighted_metrics]
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Return the loss of the head's dict in training, of its probabilities in evaluation."""
+        if not training:
+            return self.loss.evaluate(y, y_pred, sample_weight)
+        loss = self.loss(y, y_pred, sample_weight)
+        penalties = [ops.cast(ops.sum(each), loss.dtype) for each in self.losses]
+        return loss + sum(penalties) / replica_count() if penalties else loss
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Update the metrics, each by the tensor that it reads, and return their values."""
+        for metric in self._reading.metrics:
+            metric.update_state(y, _read_by(metric, y_pred))
+        for metric in self._reading.weighted_metrics:
+            metric.update_state(y, _read_by(metric, y_pred), sample_weight)
+        return super().compute_metrics(x, y, y_pred["probabilities"], sample_weight)
+
+    def predict_step(self, *args: Any) -> Any:
+        """Return the probabilities of one batch."""
+        outputs = super().predict_step(*args)
+        if keras.backend.backend() == "jax":
+            outputs, state = outputs
+            return outputs["probabilities"], state
+        return outputs["probabilities"]
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Export the model for inference; the artifact serves the probabilities alone.
+
+        Args:
+            filepath: where to write the artifact.
+            format: "tf_saved_model", "onnx", ..., as `keras.Model.export` takes it.
+            **kwargs: likewise. Without an `input_signature` it is that of a functional or
+                sequential network; a subclassed one must have been called once.
+
+        Raises:
+            ValueError: a subclassed network that was never called, or has several inputs, where
+                there is no `input_signature`.
+        """
+        signature = kwargs.pop("input_signature", None) or [self._input_signature()]
+        Served(self).export(filepath, format, input_signature=signature, **kwargs)
+
+    def _input_signature(self) -> Any:
+        """Return the shapes and types of the inputs, as the network tells them."""
+        network = self.network
+        if getattr(network, "inputs", None):
+            is_sequential = isinstance(network, keras.Sequential)
+            inputs = network.inputs[0] if is_sequential else network.input
+            return keras.tree.map_structure(_input_spec, inputs)
+        shape = (self.get_build_config() or {}).get("input_shape")
+        if shape is None or any(keras.tree.is_nested(size) for size in shape):
+            expected = "one, of a subclassed network that was never called or has several inputs"
+            raise invalid("input_signature", expected, None)
+        return keras.InputSpec(shape=(None, *shape[1:]), dtype=self.variable_dtype)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return the arguments of `compile`, none of a model that was not compiled."""
+        config = super().get_compile_config()
+        for name, reading in vars(self._reading).items():
+            if config and reading:
+                config[name] = [*config[name], *map(keras.saving.serialize_keras_object, reading)]
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as another model was, and create the optimizer's variables."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+
+class Served(keras.Model):
+    """The model that an exported artifact serves: the probabilities of a classifier alone."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__(name=classifier.name, dtype=classifier.dtype_policy)
+        self.classifier = classifier
+        self.built = True  # which a classifier with an input signature is
+
+    def call(self, inputs: Any) -> Tensor:
+        """Return the class probabilities."""
+        return self.classifier(inputs, training=False)["probabilities"]
+
+
+def _split(metrics: Any) -> tuple[list[Any], Any]:
+    """Return the metrics that read a tensor of the head, and the others as Keras takes them."""
+    given = metrics if isinstance(metrics, list | tuple) else [metrics]
+    reading = [metric for metric in given if hasattr(metric, "reads")]
+    others = [metric for metric in given if not hasattr(metric, "reads")]
+    return reading, others if reading else metrics
+
+
+def _read_by(metric: Any, outputs: dict[str, Tensor]) -> Tensor:
+    if metric.reads not in outputs:
+        expected = f"metrics of what the head returns, {', '.join(map(repr, outputs))}"
+        raise invalid("metrics", expected, f"{metric.name!r}, of {metric.reads!r}")
+    return outputs[metric.reads]
+
+
+def _input_spec(tensor: keras.KerasTensor) -> keras.InputSpec:
+    return keras.InputSpec(shape=(None, *tensor.shape[1:]), dtype=tensor.dtype, name=tensor.name)

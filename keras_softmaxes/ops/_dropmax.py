@@ -1,0 +1,175 @@
+"""DropMax (Lee et al., NeurIPS 2018): the classes of a softmax, dropped by learned probabilities.
+
+Notation, per example and class k, t the target:
+
+    o  logits                         a  retain logits, rho = sigm(a)
+    r  posterior shift                g  = sigm(stop_gradient(a) + r), the posterior
+    z  mask, relaxed Bernoulli        u  uniform noise
+
+Nothing here computes on probabilities plus a small constant: XLA folds (1 - q) + 1e-20 to 1 - q,
+whose logarithm has no gradient. Everything stays in logits and logarithms.
+"""
+
+from keras import ops
+
+from ..support._arguments import Tensor, check_logits, check_positive, check_same_shape
+from ..support._labels import at_target, one_hot
+from ..support._tensors import at_least_float32
+from ._class_masking import masked_cross_entropy_of
+from ._divergences import bernoulli_cross_entropy, bernoulli_kl, bernoulli_negative_entropy
+
+
+def dropmax_log_mask(retain_logits: Tensor, uniform: Tensor, temperature: float = 0.1) -> Tensor:
+    """Logarithm of a relaxed Bernoulli mask.
+
+        log z_k = log sigm( (a_k + log u_k - log(1 - u_k)) / temperature )
+
+    Args:
+        retain_logits: a, the logits of the probabilities with which classes are retained,
+            (..., classes). For the posterior these are a + r.
+        uniform: u, noise strictly between 0 and 1, (..., classes).
+        temperature: the relaxation; the mask is binary as it goes to 0. The paper uses 0.1.
+
+    Returns:
+        log z, (..., classes), in (-inf, 0].
+
+    Raises:
+        ValueError: temperature not above 0; shapes that differ.
+
+    Example:
+        >>> import keras
+        >>> import keras_softmaxes as ks
+        >>> log_mask = ks.ops.dropmax_log_mask([[2.0, -2.0]], [[0.5, 0.5]])
+        >>> keras.ops.exp(log_mask).numpy().round(3)
+        array([[1., 0.]], dtype=float32)
+
+    Reference:
+        Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 6
+        (https://arxiv.org/abs/1712.07834).
+    """
+    check_positive("temperature", temperature)
+    retain_logits, uniform = at_least_float32(retain_logits), at_least_float32(uniform)
+    check_logits("retain_logits", retain_logits)
+    check_same_shape(retain_logits=retain_logits, uniform=uniform)
+    noise = ops.log(uniform) - ops.log1p(-uniform)
+    return ops.log_sigmoid((retain_logits + noise) / temperature)
+
+
+def posterior_logits(retain_logits: Tensor, posterior_shift: Tensor | None) -> Tensor:
+    """Logits of the approximate posterior's retain probabilities, g of Eq. 10.
+
+    The gradient stops at the whole of the retain branch, as in the authors' code, so that the
+    posterior is a function of its own parameters alone.
+
+    Args:
+        retain_logits: a, (..., classes).
+        posterior_shift: r, (..., classes), or None where the posterior is the prior (q = p).
+
+    Returns:
+        (..., classes).
+    """
+    if posterior_shift is None:
+        return retain_logits
+    return ops.stop_gradient(retain_logits) + posterior_shift
+
+
+def dropmax_terms(
+    labels: Tensor,
+    logits: Tensor,
+    retain_logits: Tensor,
+    posterior_shift: Tensor | None,
+    log_mask: Tensor,
+) -> dict[str, Tensor]:
+    """The four terms of DropMax's objective, each summed over the classes.
+
+        cross_entropy     -log [ (z_t + eps) exp(o_t) / sum_k (z_k + eps) exp(o_k) ],  z_t := 1
+        kl                -log rho_t + sum_{k != t} KL( Ber(g_k) || Ber(rho_k) )
+        auxiliary         -log sigm(r_t) - sum_{k != t} log(1 - sigm(r_k))
+        negative_entropy  sum_k rho_k log rho_k + (1 - rho_k) log(1 - rho_k)
+
+    The objective is their plain sum. It is usually negative late in training. The paper's Eq. 13
+    calls the last term H and subtracts it, which would minimise the entropy; the authors' code adds
+    it, and so does this package.
+
+    In the q = p variant (`posterior_shift=None`) the mask comes from the prior: the divergence is
+    -log rho_t alone, and the auxiliary term is zero.
+
+    Args:
+        labels: (...) or (..., 1) integers, or (..., classes) one-hot.
+        logits: o, (..., classes).
+        retain_logits: a, (..., classes).
+        posterior_shift: r, (..., classes), or None for q = p.
+        log_mask: log z, (..., classes), drawn from the posterior. The target's entry is not read.
+
+    Returns:
+        A dict of (...) tensors, in nats.
+
+    Raises:
+        ValueError: labels out of range or neither form; shapes that differ; fewer than 2 classes.
+
+    Example:
+        >>> import keras
+        >>> import keras_softmaxes as ks
+        >>> zeros = keras.ops.zeros((1, 2))
+        >>> terms = ks.ops.dropmax_terms([0], zeros, zeros, zeros, zeros)
+        >>> [round(float(value[0]), 4) for value in terms.values()]
+        [0.6931, 0.6931, 1.3863, -1.3863]
+
+    Reference:
+        Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eqs. 5, 10-13
+        (https://arxiv.org/abs/1712.07834).
+    """
+    logits, retain_logits = at_least_float32(logits), at_least_float32(retain_logits)
+    log_mask = at_least_float32(log_mask)
+    check_logits("logits", logits)
+    check_same_shape(logits=logits, retain_logits=retain_logits, log_mask=log_mask)
+    target = one_hot(labels, logits)
+    divergence = at_target(target, ops.softplus(-retain_logits))
+    auxiliary = ops.zeros_like(divergence)
+    if posterior_shift is not None:
+        posterior_shift = at_least_float32(posterior_shift)
+        check_same_shape(logits=logits, posterior_shift=posterior_shift)
+        posterior = posterior_logits(retain_logits, posterior_shift)
+        others = (1 - target) * bernoulli_kl(posterior, retain_logits)
+        divergence += ops.sum(others, axis=-1)
+        auxiliary = ops.sum(bernoulli_cross_entropy(target, posterior_shift), axis=-1)
+    return {
+        "cross_entropy": masked_cross_entropy_of(target, logits, log_mask),
+        "kl": divergence,
+        "auxiliary": auxiliary,
+        "negative_entropy": ops.sum(bernoulli_negative_entropy(retain_logits), axis=-1),
+    }
+
+
+def dropmax_log_probabilities(logits: Tensor, retain_logits: Tensor) -> Tensor:
+    """Log-probabilities of the classes at inference: the mask at its expectation.
+
+        log p_k = o_k + log rho_k - log sum_j rho_j exp(o_j)
+
+    Nothing is drawn, and the target's mask is not forced: the label plays no part.
+
+    Args:
+        logits: o, (..., classes).
+        retain_logits: a, (..., classes).
+
+    Returns:
+        (..., classes).
+
+    Raises:
+        ValueError: shapes that differ; fewer than 2 classes.
+
+    Example:
+        >>> import keras
+        >>> import keras_softmaxes as ks
+        >>> log_p = ks.ops.dropmax_log_probabilities([[0.0, 0.0]], [[9.0, -9.0]])
+        >>> keras.ops.exp(log_p).numpy().round(3)
+        array([[1., 0.]], dtype=float32)
+
+    Reference:
+        Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 15
+        (https://arxiv.org/abs/1712.07834).
+    """
+    logits, retain_logits = at_least_float32(logits), at_least_float32(retain_logits)
+    check_logits("logits", logits)
+    check_same_shape(logits=logits, retain_logits=retain_logits)
+    return ops.log_softmax(logits + ops.log_sigmoid(retain_logits), axis=-1)

@@ -1,0 +1,51 @@
+"""The likelihood of labels under class probabilities."""
+
+import keras
+import ml_dtypes
+from keras import ops
+
+from ..support._arguments import Tensor
+from ..support._labels import at_target, one_hot_rows
+
+
+def log(probabilities: Tensor) -> Tensor:
+    """Return the logarithm, that of the smallest normal number of the type for what is below it."""
+    return ops.log(ops.maximum(probabilities, float(_finfo(probabilities).tiny)))
+
+
+def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
+    """Return -log p_t, t the target.
+
+    A probability that underflowed counts as the smallest normal number of its type (87.3 nats in
+    float32), so that the result is finite.
+
+    Args:
+        labels: (...) int32, the class of each example, as `class_indices` returns it.
+        probabilities: p, (..., classes).
+
+    Returns:
+        (...), in nats.
+    """
+    return -log(at_target(one_hot_rows(labels, probabilities), probabilities))
+
+
+def labels_negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
+    """Return -sum_i [ y_i log p_i + (1 - y_i) log(1 - p_i) ] of any number of labels an example.
+
+    What a label may cost is bounded by what its type tells from certainty: half of its epsilon,
+    16.6 nats in float32, whether the label is present or absent.
+
+    Args:
+        labels: y, (..., labels), zeros and ones, as `multi_hot` returns them.
+        probabilities: p, (..., labels).
+
+    Returns:
+        (...), in nats.
+    """
+    likelihood = labels * probabilities + (1 - labels) * (1 - probabilities)
+    smallest = float(_finfo(probabilities).eps) / 2
+    return -ops.sum(ops.log(ops.maximum(likelihood, smallest)), axis=-1)
+
+
+def _finfo(tensor: Tensor) -> ml_dtypes.finfo:
+    return ml_dtypes.finfo(keras.backend.standardize_dtype(tensor.dtype))

@@ -1,0 +1,37 @@
+"""What every floor stands on: arguments, labels, kernels, replicas, tensors, configuration."""
+
+from ._arguments import INDEX as INDEX
+from ._arguments import Tensor as Tensor
+from ._arguments import check_boolean as check_boolean
+from ._arguments import check_choice as check_choice
+from ._arguments import check_features as check_features
+from ._arguments import check_finite as check_finite
+from ._arguments import check_integer as check_integer
+from ._arguments import check_logits as check_logits
+from ._arguments import check_not_negative as check_not_negative
+from ._arguments import check_positive as check_positive
+from ._arguments import check_rows as check_rows
+from ._arguments import check_same_shape as check_same_shape
+from ._arguments import check_share as check_share
+from ._arguments import checked as checked
+from ._arguments import invalid as invalid
+from ._arguments import is_not_negative as is_not_negative
+from ._arguments import positive_stddev as positive_stddev
+from ._arguments import static_shape as static_shape
+from ._configuration import serializable as serializable
+from ._labels import at_target as at_target
+from ._labels import check_ignore_class as check_ignore_class
+from ._labels import class_indices as class_indices
+from ._labels import counted_classes as counted_classes
+from ._labels import multi_hot as multi_hot
+from ._labels import one_hot as one_hot
+from ._labels import one_hot_rows as one_hot_rows
+from ._replicas import replica_count as replica_count
+from ._replicas import replica_number as replica_number
+from ._tensors import at_least_float32 as at_least_float32
+from ._tensors import example_weights as example_weights
+from ._tensors import how_many as how_many
+from ._tensors import largest as largest
+from ._tensors import weights_like as weights_like
+from ._xla import is_compiled as is_compiled
+from ._xla import xla_compiled as xla_compiled
