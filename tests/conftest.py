@@ -4,9 +4,15 @@ import json
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 from hypothesis import settings
+from keras import ops
 from problems import make_problem
+
+import keras_softmaxes as ks
+from keras_softmaxes.layers import _adversarial_dropout, _class_masking, _dropmax
+from keras_softmaxes.perturbations import Step
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -48,6 +54,51 @@ def two_replicas():
 @pytest.fixture
 def problem():
     return make_problem()
+
+
+@pytest.fixture
+def fixed_masks(monkeypatch):
+    """Heads draw the same mask for every example, on every replica, in every step."""
+
+    def log_mask(logits, temperature, generator):
+        return ks.ops.dropmax_log_mask(logits, ops.full_like(logits, 0.3), temperature)
+
+    def uniform(shape, dtype, generator):
+        row = 0.7 * np.arange(1, shape[-1] + 1) % 1
+        return ops.broadcast_to(ops.convert_to_tensor(row, dtype), shape)
+
+    monkeypatch.setattr(_dropmax, "draw_log_mask", log_mask)
+    monkeypatch.setattr(_class_masking, "draw_uniform", uniform)
+
+
+@pytest.fixture
+def fixed_draws(monkeypatch):
+    """The mask at the cut is the same for every example, in every step; so is VAT's direction."""
+
+    def uniform(shape, dtype, generator):
+        row = np.random.default_rng(0).uniform(size=shape[-1])
+        return ops.broadcast_to(ops.convert_to_tensor(row, dtype), shape)
+
+    monkeypatch.setattr(_adversarial_dropout, "draw_uniform", uniform)
+    monkeypatch.setattr(Step, "draw_normal", _fixed_normal)
+
+
+@pytest.fixture
+def shared_draws(monkeypatch):
+    """Each draw of a mask is another one, the same for every example on every replica."""
+
+    def uniform(shape, dtype, generator):
+        counter = ops.cast(generator.next(), "float64")[1]
+        row = 1e4 * ops.sin((counter + 1.7) * ops.arange(1, shape[-1] + 1, dtype="float64"))
+        return ops.broadcast_to(ops.cast(row - ops.floor(row), dtype), shape)
+
+    monkeypatch.setattr(_adversarial_dropout, "draw_uniform", uniform)
+    monkeypatch.setattr(Step, "draw_normal", _fixed_normal)
+
+
+def _fixed_normal(step):
+    row = np.random.default_rng(1).normal(size=step.inputs.shape[-1])
+    return ops.broadcast_to(ops.convert_to_tensor(row, "float32"), ops.shape(step.inputs))
 
 
 @pytest.fixture

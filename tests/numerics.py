@@ -3,7 +3,11 @@
 import keras
 import numpy as np
 
-MODES = ["eager", "graph", "xla"] if keras.backend.backend() == "tensorflow" else ["eager", "jit"]
+MODES = {
+    "tensorflow": ["eager", "graph", "xla"],
+    "jax": ["eager", "jit"],
+    "torch": ["eager"],
+}[keras.backend.backend()]
 
 
 def value_and_gradients(function, arrays, mode="eager", dtype="float32"):
@@ -38,6 +42,8 @@ def _differentiated(function):
         import jax
 
         return lambda *t: jax.value_and_grad(function, argnums=tuple(range(len(t))))(*t)
+    if keras.backend.backend() == "torch":
+        return _differentiated_by_torch(function)
     import tensorflow as tf
 
     def differentiate(*tensors):
@@ -45,6 +51,17 @@ def _differentiated(function):
             tape.watch(tensors)
             value = function(*tensors)
         return value, tape.gradient(value, tensors, unconnected_gradients="zero")
+
+    return differentiate
+
+
+def _differentiated_by_torch(function):
+    import torch
+
+    def differentiate(*tensors):
+        leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+        value = function(*leaves)
+        return value, torch.autograd.grad(value, leaves, materialize_grads=True)
 
     return differentiate
 

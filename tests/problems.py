@@ -14,26 +14,20 @@ def make_problem():
     return x, x[:, :CLASSES].argmax(axis=1)
 
 
-def make_model(head=None, loss=None, **compile_arguments):
-    inputs = keras.Input((8,))
-    hidden = keras.layers.Dense(16, activation="relu")(inputs)
-    outputs = (head or ks.layers.DropMax(CLASSES))(hidden)
-    return compiled(ks.models.Classifier(inputs, outputs), loss, **compile_arguments)
-
-
-def make_subclassed():
-    return compiled(Subclassed())
-
-
-def make_derived():
-    inputs = keras.Input((8,))
-    return compiled(Derived(inputs, ks.layers.DropMax(CLASSES)(inputs)))
+def make_model(head=None, loss=None, network=None, **compile_arguments):
+    """Return a classifier of the problem, DropMax's by default, trained by its head's own loss."""
+    model = ks.models.Classifier(network or sequential(), head or ks.layers.DropMax(CLASSES))
+    return compiled(model, loss, **compile_arguments)
 
 
 def compiled(model, loss=None, **arguments):
     defaults = {"optimizer": keras.optimizers.Adam(0.05), "metrics": ["accuracy"]}
-    model.compile(loss=loss or ks.losses.DropMaxLoss(), **{**defaults, **arguments})
+    model.compile(loss=loss, **{**defaults, **arguments})
     return model
+
+
+def sequential():
+    return keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, activation="relu")])
 
 
 def random_operations(served):
@@ -41,21 +35,3 @@ def random_operations(served):
     graph = served.signatures["serving_default"].graph.as_graph_def()
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     return [node.op for node in nodes if "random" in node.op.lower()]
-
-
-class Subclassed(ks.models.Classifier):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.hidden = keras.layers.Dense(16, activation="relu")
-        self.head = ks.layers.DropMax(CLASSES)
-
-    def call(self, inputs, training=False):
-        return self.head(self.hidden(inputs), training=training)
-
-
-@keras.saving.register_keras_serializable("tests")
-class Derived(ks.models.Classifier):
-    """A class of the user's own that is used functionally."""
-
-    def predict_twice(self, x):
-        return 2 * self.predict(x, verbose=0)

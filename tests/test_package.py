@@ -1,3 +1,5 @@
+import ast
+import dataclasses
 import inspect
 import subprocess
 import sys
@@ -9,99 +11,79 @@ import pytest
 
 import keras_softmaxes as ks
 
-FUNCTIONS = [
-    "datasets.semi_supervised",
-    "ops.adversarial_mask",
-    "ops.attention_terms",
-    "ops.average_precision",
-    "ops.compactness",
-    "ops.gaussian_cdf",
-    "ops.gsoftmax_logits",
-    "ops.paired_cross_entropy",
-    "ops.separability",
-    "ops.separability_ratio",
-    "ops.dropmax_log_mask",
-    "ops.dropmax_terms",
-    "ops.dropmax_log_probabilities",
-    "ops.masked_cross_entropy",
-    "ops.gaussian_distances",
-    "ops.gaussian_mixture_terms",
-    "ops.large_margin_cross_entropy",
-    "ops.large_margin_divergence",
-    "ops.lsoftmax_cross_entropy",
-    "ops.lsoftmax_logits",
-    "ops.margin_bias",
-    "ops.mean_multiclass_hinge",
-    "ops.sparsemax",
-    "ops.sparsemax_loss",
-    "ops.super_symmetric_projection",
-    "models.dropout_ensemble",
-    "models.monte_carlo",
+PACKAGE = Path(ks.__file__).parent
+FACES = [
+    "constraints",
+    "datasets",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "perturbations",
+    "schedules",
 ]
-CLASSES = [
-    "constraints.SuperSymmetric",
-    "layers.AdversarialDropout",
-    "layers.ClassAttention",
-    "layers.ClassDropout",
-    "layers.ClassSampling",
-    "layers.DropMax",
-    "layers.GSoftmax",
-    "layers.PairedGSoftmax",
-    "layers.GaussianMixture",
-    "layers.LSoftmax",
-    "layers.NormConstraint",
-    "layers.ParameterTying",
-    "layers.WeightNoise",
-    "losses.AttentionCrossentropy",
-    "losses.DropMaxLoss",
-    "losses.GaussianMixtureLoss",
-    "losses.LSoftmaxLoss",
-    "losses.LargeMarginCrossentropy",
-    "losses.MaskedCrossentropy",
-    "losses.MeanMulticlassHinge",
-    "losses.PairedCrossentropy",
-    "losses.SparsemaxLoss",
-    "metrics.MarginBias",
-    "metrics.MeanAveragePrecision",
-    "metrics.MultiLabelF1",
-    "metrics.MultiLabelPrecision",
-    "metrics.MultiLabelRecall",
-    "models.Classifier",
-    "perturbations.AdversarialTraining",
-    "perturbations.PiModel",
-    "perturbations.SupervisedAdversarialDropout",
-    "perturbations.TemporalEnsembling",
-    "perturbations.VirtualAdversarialDropout",
-    "perturbations.VirtualAdversarialTraining",
-    "schedules.GaussianRampUp",
-    "schedules.MalleableLearningRate",
-]
+PUBLIC = {
+    f"{face}.{name}": member
+    for face in FACES
+    for name, member in vars(getattr(ks, face)).items()
+    if not name.startswith("_")
+}
+CLASSES = {name: member for name, member in PUBLIC.items() if inspect.isclass(member)}
+BASES = {
+    name
+    for name, member in CLASSES.items()
+    if any(issubclass(other, member) for other in CLASSES.values() if other is not member)
+}
+# What puts the methods of others to use has no paper of its own.
+WITHOUT_PAPER = {*BASES, "losses.WeightedSum", "perturbations.Step"}
+# What is no object of Keras, or only a part of one, is not saved.
+NOT_SAVED = {*BASES, "perturbations.Step", "models.AdversarialDropoutMixin"}
+EACH_NAME = pytest.mark.parametrize("name", PUBLIC)
 
 
-def resolve(name):
-    floor, member = name.split(".")
-    return getattr(getattr(ks, floor), member)
+def test_every_public_attribute_of_a_face_is_a_class_or_a_function_of_its_own():
+    """No module stands beside them, nor what one imports."""
+    assert len(PUBLIC) > 60
+    for name, member in PUBLIC.items():
+        assert inspect.isclass(member) or inspect.isfunction(member), name
+        assert member.__module__.startswith(f"keras_softmaxes.{name.split('.')[0]}._"), name
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
+@EACH_NAME
 def test_public_names_are_documented(name):
-    member = resolve(name)
-    parts = ["Example:"] if name.startswith("models.") else ["Example:", "Reference:"]
-    parts += ["Args:"] * bool(inspect.signature(member).parameters)
+    member, parts = PUBLIC[name], ["Example:"]
+    if not name.startswith("models.") and name not in WITHOUT_PAPER:
+        parts.append("Reference:")
+    if inspect.signature(member).parameters and not name.endswith("Mixin"):
+        parts.append("Args:")
+    if dataclasses.is_dataclass(member):  # which a perturbation is given and none makes
+        parts = ["Attributes:"]
     assert not [part for part in parts if part not in member.__doc__]
 
 
-def test_the_mixin_is_documented():
-    mixin = ks.models.AdversarialDropoutMixin
-    assert not [part for part in ("Example:", "Reference:") if part not in mixin.__doc__]
-    assert "Args:" in mixin.compile.__doc__
+@pytest.mark.parametrize("mixin", ["PerturbationMixin", "AdversarialDropoutMixin"])
+def test_a_mixin_tells_of_its_arguments_in_compile(mixin):
+    assert "Args:" in getattr(ks.models, mixin).compile.__doc__
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", [name for name in CLASSES if name not in NOT_SAVED])
 def test_saved_models_find_the_classes_by_a_name_that_never_changes(name):
     registered = f"keras_softmaxes>{name.split('.')[1]}"
-    assert keras.saving.get_registered_object(registered).__name__ == name.split(".")[1]
-    assert issubclass(keras.saving.get_registered_object(registered), resolve(name))
+    assert keras.saving.get_registered_object(registered) is CLASSES[name]
+    assert keras.saving.get_registered_name(CLASSES[name]) == registered
+
+
+def test_so_does_a_layer_of_the_sparsemax():
+    layer = keras.layers.Activation(ks.ops.sparsemax)
+    again = keras.layers.deserialize(keras.layers.serialize(layer))
+    assert again.activation is ks.ops.sparsemax
+
+
+def test_modules_begin_with_an_underscore():
+    paths = [path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"]
+    assert len(paths) > 60
+    assert not [path for path in paths if not path.name.startswith("_")]
 
 
 def test_importing_the_package_costs_little_beside_keras():
@@ -117,21 +99,81 @@ assert not roots & heavy, roots & heavy
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_imports_run_downwards_only():
-    floors = [
-        "ops",
-        "constraints datasets layers losses metrics schedules",
-        "perturbations",
-        "models",
-    ]
-    height = {folder: index for index, level in enumerate(floors) for folder in level.split()}
-    package = Path(ks.__file__).parent
-    for folder, level in height.items():
-        for path in (package / folder).glob("*.py"):
-            for line in path.read_text().splitlines():
-                if line.startswith("from keras_softmaxes."):
-                    target = line.split(".")[1].split()[0]
-                    assert target == folder or height[target] < level, f"{path}: {line}"
+# On which floor a folder stands: it may import what is on a lower one.
+FLOORS = {
+    "support": 0,
+    "ops": 1,
+    "constraints": 2,
+    "datasets": 2,
+    "layers": 2,
+    "metrics": 2,
+    "schedules": 2,
+    "losses": 3,
+    "perturbations": 4,
+    "models": 5,
+}
+
+
+class Imports(ast.NodeVisitor):
+    """The folders of the package that a module imports when it is loaded, and in functions."""
+
+    def __init__(self, path):
+        self.folder = path.relative_to(PACKAGE).parts[0]
+        self.loaded, self.in_functions, self.function = [], [], None
+        self.visit(ast.parse(path.read_text()))
+
+    def visit_FunctionDef(self, node):
+        outer, self.function = self.function, node.name
+        self.generic_visit(node)
+        self.function = outer
+
+    def visit_If(self, node):
+        if ast.unparse(node.test) != "TYPE_CHECKING":  # which is never run
+            self.generic_visit(node)
+
+    def visit_Import(self, node):
+        assert not [each for each in node.names if each.name.startswith("keras_softmaxes")]
+
+    def visit_ImportFrom(self, node):
+        module = (node.module or "").split(".")
+        if node.level == 0:
+            targets = module[1:2] if module[0] == "keras_softmaxes" else []
+        else:
+            targets = [self.folder] if node.level == 1 else module[:1]
+        for target in targets:
+            if self.function is None:
+                self.loaded.append(target)
+            else:
+                self.in_functions.append((self.function, target))
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_imports_run_downwards_only(folder):
+    """The loss of a head stands above it, and is imported when it is asked for."""
+    paths = list((PACKAGE / folder).glob("*.py"))
+    assert paths
+    for path in paths:
+        imports = Imports(path)
+        for target in imports.loaded:
+            assert target == folder or FLOORS[target] < FLOORS[folder], f"{path}: {target}"
+        for function, target in imports.in_functions:
+            is_own_loss = (folder, function, target) == ("layers", "default_loss", "losses")
+            is_below = target == folder or FLOORS[target] < FLOORS[folder]
+            assert is_own_loss or is_below, f"{path}, {function}: {target}"
+
+
+@pytest.mark.parametrize(
+    "way", ["__class__ =", "threading.local", "_get_call_context", "keras.src", "import_module"]
+)
+def test_the_way_through_the_package_is_written_out(way):
+    for path in PACKAGE.rglob("*.py"):
+        assert way not in path.read_text(), path
+
+
+def test_tensorflows_private_graph_context_is_read_in_one_place():
+    private = "_get_control_flow_context"
+    readers = [path for path in PACKAGE.rglob("*.py") if private in path.read_text()]
+    assert readers == [PACKAGE / "support" / "_xla.py"]
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from keras import ops
 from numerics import MODES, execute
 from scipy.optimize import minimize
 
-import keras_softmaxes as ks
 from keras_softmaxes.constraints import SuperSymmetric
 
 SHAPES = pytest.mark.parametrize("shape", [(1, 2), (6, 4), (3, 4), (2, 3), (40, 10)])
@@ -116,9 +115,8 @@ def test_kernels_without_a_projection_are_refused(shape, message):
 
 
 def make_model(**compile_arguments):
-    inputs = keras.Input((8,))
     dense = keras.layers.Dense(4, kernel_constraint=SuperSymmetric())
-    model = ks.models.Classifier(inputs, dense(inputs))
+    model = keras.Sequential([keras.Input((8,)), dense])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     optimizer = keras.optimizers.Adam(0.05)
     model.compile(optimizer, loss=loss, metrics=["accuracy"], **compile_arguments)

@@ -6,6 +6,7 @@ import pytest
 from cut_models import make_cut_model
 
 import keras_softmaxes as ks
+from keras_softmaxes.support import INDEX
 
 pytestmark = pytest.mark.tensorflow
 
@@ -119,8 +120,8 @@ def test_datasets_are_taken_and_indexed(rows):
     everything = np.concatenate([known, others])
     count = 0
     for x, _, weight in dataset:
-        np.testing.assert_array_equal(everything[x["index"]], x["inputs"])
-        np.testing.assert_array_equal(x["index"] < 60, weight > 0)
+        np.testing.assert_array_equal(everything[x[INDEX]], x["inputs"])
+        np.testing.assert_array_equal(x[INDEX] < 60, weight > 0)
         count += 1
     assert count == 196 // 14
 
@@ -170,6 +171,13 @@ def test_what_is_no_array_is_refused(rows):
         ks.datasets.semi_supervised((known, labels), None)
     with pytest.raises(ValueError, match=r"`labelled`\. Expected arrays of one length"):
         ks.datasets.semi_supervised((known, labels[1:]), others)
+
+
+def test_a_buffer_larger_than_the_rows_is_as_large_as_they_are(rows):
+    """TensorFlow reserves room for all of it, here more than there is."""
+    order = [x for x, _, _ in batches(ks.datasets.semi_supervised(*rows, seed=1))]
+    again = ks.datasets.semi_supervised(*rows, seed=1, shuffle_buffer=10**13)
+    np.testing.assert_array_equal([x for x, _, _ in batches(again)], order)
 
 
 def test_batches_that_replicas_cannot_share_are_refused(rows, two_replicas):

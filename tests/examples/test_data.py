@@ -5,14 +5,18 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from scipy import stats
 
+PREPARED = [
+    ("mnist", (28, 28, 1), (60_000, 10_000), 10),
+    ("fashion_mnist", (28, 28, 1), (60_000, 10_000), 10),
+    ("tiny_imagenet_100x32", (32, 32, 3), (50_000, 5_000), 100),
+]
+
 
 @pytest.mark.parametrize(
     ("name", "shape", "sizes", "classes"),
     [
         ("digits", (8, 8, 1), (1000, 797), 10),
-        ("mnist", (28, 28, 1), (60_000, 10_000), 10),
-        ("fashion_mnist", (28, 28, 1), (60_000, 10_000), 10),
-        ("tiny_imagenet_100x32", (32, 32, 3), (50_000, 5_000), 100),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in PREPARED),
     ],
 )
 def test_images_are_ready_to_train_on(name, shape, sizes, classes, request):
@@ -47,6 +51,7 @@ def test_what_cannot_be_downloaded_is_asked_for(tmp_path):
         data.load("tiny_imagenet_100x32", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_mnist_is_in_the_order_of_its_files(data_dir):
     """The first labels of the published files, train-labels and t10k-labels."""
     images = data.load("mnist", data_dir)

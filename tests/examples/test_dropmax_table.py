@@ -1,13 +1,19 @@
 import json
 import sys
+import types
 
 import data
 import decision_boundaries
+import dropmax_mnist
+import dropmax_plots
 import dropmax_table
+import keras
 import methods
 import numpy as np
 import pytest
 from dropmax_table import Row
+
+import keras_softmaxes as ks
 
 pytestmark = pytest.mark.tensorflow
 
@@ -57,6 +63,27 @@ def test_a_candidate_has_the_value_of_its_name(row):
         assert name == f"{row.method}_{config[argument.get(row.method, 'fraction')]:g}"
 
 
+def test_the_curve_is_the_cross_entropy_of_the_probabilities():
+    curve = dropmax_mnist.Convergence(images=None)
+    probabilities = np.array([[0.5, 0.5], [1.0, 0.0]], "float32")
+    curve.serving = types.SimpleNamespace(predict=lambda x, **arguments: probabilities)
+    assert curve._cross_entropy(None, np.array([1, 0])) == pytest.approx(np.log(2) / 2)
+    floor = float(-np.log(np.finfo("float32").tiny))
+    assert curve._cross_entropy(None, np.array([0, 1])) == pytest.approx((np.log(2) + floor) / 2)
+
+
+def test_the_draws_of_the_plots_are_those_of_monte_carlo(monkeypatch):
+    monkeypatch.setattr(dropmax_plots, "SAMPLES", 50)
+    model = ks.models.Classifier(keras.layers.Flatten(), ks.layers.DropMax(4))
+    x = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
+    draws = dropmax_plots._target_draws(model, x, targets=[2, 0, 3])
+    assert draws.shape == (3, 50)
+    expected = ks.models.monte_carlo(model, x, samples=50, seed=0)
+    rows = (np.arange(3), [2, 0, 3])
+    np.testing.assert_allclose(draws.mean(axis=1), expected["mean"][rows], rtol=1e-5)
+    np.testing.assert_allclose(draws.std(axis=1), expected["stddev"][rows], rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_it_searches_tests_and_continues(mnist, tmp_path, monkeypatch):
     rows = (
@@ -94,6 +121,7 @@ def test_it_searches_tests_and_continues(mnist, tmp_path, monkeypatch):
         assert (tmp_path / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_decision_boundaries_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(decision_boundaries, "EPOCHS", 2)
     monkeypatch.setattr(decision_boundaries, "RETAIN", (0.5,))

@@ -5,11 +5,15 @@ from pathlib import Path
 import data
 import gsoftmax
 import gsoftmax_multilabel
+import keras
+import methods
 import mulan
 import numpy as np
 import pytest
 import separability
 from scipy import stats
+
+import keras_softmaxes as ks
 
 MULAN = Path(__file__).parents[3] / "shared" / "mulan"
 
@@ -70,6 +74,31 @@ def test_the_tables_v_and_vi_are_scipys():
     chosen, pearson, p_value = separability.correlation(measure, precision)
     theirs = stats.pearsonr([measure[n][2] for n in "abcd"], [precision[n][2] for n in "abcd"])
     assert (chosen, pearson, p_value) == (2, theirs.statistic, theirs.pvalue)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", gsoftmax.METHODS)
+def test_the_logits_are_what_the_probabilities_are_of(name):
+    images = data.balanced(data.load("digits"), 100)
+    model = gsoftmax.compiled_model(methods.METHODS[name], images, epochs=1)
+    logits = gsoftmax.test_logits(model, images)
+    if name == "gsoftmax":
+        logits = ks.ops.gsoftmax_logits(logits, np.zeros(10, "float32"), np.ones(10, "float32"))
+    served = methods.serving(model).predict(images.x_test, verbose=0)
+    np.testing.assert_allclose(served, keras.ops.softmax(logits), atol=1e-5)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["pair", "pair_adapted", "eq15", "single_adapted"])
+def test_the_parts_are_the_whole(name, tmp_path):
+    write_problem(tmp_path, "scene", labels=3)
+    problem = mulan.load("scene", tmp_path)
+    model = gsoftmax_multilabel.compiled_model(gsoftmax_multilabel.METHODS[name], problem)
+    network, layer = gsoftmax_multilabel.parts(model)
+    outputs = layer(network(problem.x_test))
+    outputs = outputs["probabilities"] if isinstance(outputs, dict) else outputs
+    np.testing.assert_allclose(outputs, model.predict(problem.x_test, verbose=0), atol=1e-6)
+    assert (name.startswith("single")) == isinstance(layer, ks.layers.GSoftmax)
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ def images():
     return data.Images(x, y, x, y)
 
 
+@pytest.mark.slow
 def test_methods_are_paired_by_the_seed(images, monkeypatch):
     """With weight 0 the large-margin loss is softmax's, and so must be what it trains."""
     zero = large_margin.Objective("", lambda: ks.losses.LargeMarginCrossentropy(weight=0))

@@ -35,6 +35,7 @@ def test_early_stopping_is_l2_for_few_small_steps():
     np.testing.assert_allclose(claim.measured, exact, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weight_noise_is_a_penalty_on_the_gradient():
     claim = tour.weight_noise()
     np.testing.assert_allclose(claim.measured, claim.predicted, rtol=0.03)

@@ -51,21 +51,6 @@ def test_it_keeps_half_precision_and_the_jacobian_does_not(dtype):
     np.testing.assert_array_equal(numpy(mask), [[1, 0]])
 
 
-def test_it_trains_in_an_ordinary_model_and_is_saved(tmp_path):
-    x = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
-    dropout = ks.layers.AdversarialDropout(0.2, budget=0.1, seed=3, name="cut")
-    model = keras.Sequential([keras.Input((5,)), dropout, keras.layers.Dense(2)])
-    model.compile("adam", "mse")
-    losses = model.fit(x, x[:, :2], epochs=5, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    assert again.layers[0].get_config() == dropout.get_config()
-    assert again.layers[0].rate == 0.2
-    assert again.layers[0].budget == 0.1
-    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
-
-
 def test_draws_repeat_under_the_global_seed_and_differ_between_steps():
     def draws():
         keras.utils.set_random_seed(5)

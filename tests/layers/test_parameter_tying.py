@@ -49,33 +49,6 @@ def test_it_draws_the_kernels_together_and_nothing_else(data):
     assert np.abs(ops.convert_to_numpy(first.bias - second.bias)).max() > 0.05
 
 
-@pytest.mark.tensorflow
-def test_two_replicas_pay_it_once(data, two_replicas):
-    x, y = data
-    losses = []
-    for strategy in (None, two_replicas):
-        keras.utils.set_random_seed(0)
-        if strategy is None:
-            model = make_model()
-        else:
-            with strategy.scope():
-                model = make_model()
-        history = model.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0).history
-        losses.append(history["loss"])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-
-
-def test_it_is_saved(data, tmp_path):
-    x, y = data
-    model = make_model()
-    model.fit(x, y, verbose=0)
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    assert again.get_layer("tied").weight == 0.3
-    np.testing.assert_allclose(again.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
-    assert again.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x, y, verbose=0))
-
-
 @pytest.mark.parametrize(
     ("second", "inputs", "message"),
     [

@@ -7,8 +7,8 @@ import pytest
 from keras import ops
 from numerics import MODES, value_and_gradients
 
-from keras_softmaxes.losses.sparsemax import SparsemaxLoss
-from keras_softmaxes.ops.sparsemax import sparsemax
+from keras_softmaxes.losses import SparsemaxLoss
+from keras_softmaxes.ops import sparsemax
 
 LABELS = np.array([0, 3, 1])
 LOGITS = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
@@ -31,11 +31,6 @@ def test_it_is_computed_in_float32_at_least(dtype):
     assert float(loss(np.array([4099]), logits)) == pytest.approx((1 - 1 / 5000) / 2, rel=1e-6)
 
 
-def test_logits_of_another_rank_are_refused():
-    with pytest.raises(ValueError, match=r"`y_pred`.*\(batch, classes\).*\(3, 4, 1\)"):
-        SparsemaxLoss()(LABELS, LOGITS[..., None])
-
-
 def trained(how="default"):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 6)).astype("float32")
@@ -52,8 +47,8 @@ def trained(how="default"):
 
 @pytest.mark.parametrize("how", ["default", "jit", "eager"])
 def test_it_trains(how):
-    if how == "eager" and keras.backend.backend() == "jax":
-        pytest.skip("JAX's training is compiled")
+    if (keras.backend.backend(), how) in (("jax", "eager"), ("torch", "jit")):
+        pytest.skip("JAX's training is compiled, torch's is not")
     _, _, history = trained(how)
     assert history["loss"][-1] < 0.6 * history["loss"][0]
     assert history["accuracy"][-1] > 0.85

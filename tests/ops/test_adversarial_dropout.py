@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from keras import ops
 from numerics import MODES, execute
 
-from keras_softmaxes.ops.adversarial_dropout import adversarial_mask
+from keras_softmaxes.ops._adversarial_dropout import adversarial_mask
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "adversarial_mask.json").read_text())
 UNITS = 8

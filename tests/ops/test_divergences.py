@@ -7,7 +7,7 @@ from numerics import finite_differences, value_and_gradients
 from scipy.special import expit
 from scipy.stats import bernoulli
 
-from keras_softmaxes.ops.divergences import bernoulli_kl, bernoulli_negative_entropy
+from keras_softmaxes.ops._divergences import bernoulli_kl, bernoulli_negative_entropy
 
 logit = st.floats(-15, 15, width=32)
 

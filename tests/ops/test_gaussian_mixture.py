@@ -179,8 +179,14 @@ def test_value_and_gradients_are_finite_at_extremes(mode, dtype, size):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x, mu: gaussian_distances(x[:, :2], mu, mu), r"`features`.*\(batch, 4\).*\(5, 2\)"),
-        (lambda x, mu: gaussian_distances(x[0], mu, mu), r"`features`.*\(batch, 4\).*\(4,\)"),
+        (
+            lambda x, mu: gaussian_distances(x[:, :2], mu, mu),
+            r"`features`.*\(batch, \.\.\., 4\).*\(5, 2\)",
+        ),
+        (
+            lambda x, mu: gaussian_distances(x[0], mu, mu),
+            r"`features`.*\(batch, \.\.\., 4\).*\(4,\)",
+        ),
         (lambda x, mu: gaussian_distances(x, mu[:1], mu), r"`means`.*at least 2.*\(1, 4\)"),
         (lambda x, mu: gaussian_distances(x, mu, mu[:2]), r"`log_variances`.*\(3, 4\).*\(2, 4\)"),
         (lambda x, mu: gaussian_mixture_terms(LABELS, x, x, -0.1), "`margin`.*at least 0.*-0.1"),

@@ -1,7 +1,7 @@
 import numpy as np
 from keras import ops
 
-from keras_softmaxes.ops.likelihood import (
+from keras_softmaxes.ops._likelihood import (
     labels_negative_log_likelihood,
     negative_log_likelihood,
 )
@@ -22,12 +22,14 @@ def test_a_probability_of_zero_stays_finite():
 
 def test_that_of_several_labels_is_the_sum_over_them():
     probabilities = ops.convert_to_tensor([[0.5, 0.25, 0.1], [0.1, 0.2, 0.7]])
-    values = labels_negative_log_likelihood([[1, 0, 0], [0, 1, 1]], probabilities)
+    labels = ops.convert_to_tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+    values = labels_negative_log_likelihood(labels, probabilities)
     expected = [-np.log(0.5 * 0.75 * 0.9), -np.log(0.9 * 0.2 * 0.7)]
     np.testing.assert_allclose(ops.convert_to_numpy(values), expected, rtol=1e-6)
 
 
 def test_certainty_costs_as_much_whether_the_label_is_present_or_absent():
     probabilities = ops.convert_to_tensor([[1.0, 0.0], [0.0, 1.0]])
-    values = labels_negative_log_likelihood([[0, 0], [1, 1]], probabilities)
+    labels = ops.convert_to_tensor([[0.0, 0.0], [1.0, 1.0]])
+    values = labels_negative_log_likelihood(labels, probabilities)
     np.testing.assert_allclose(ops.convert_to_numpy(values), [24 * np.log(2)] * 2, rtol=1e-6)

@@ -1,14 +1,12 @@
-import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from keras import ops
 from numerics import MODES, execute, finite_differences, value_and_gradients
 from scipy.optimize import brentq
 
-from keras_softmaxes.ops.sparsemax import sparsemax, sparsemax_loss
+from keras_softmaxes.ops._sparsemax import sparsemax, sparsemax_loss
 
 INFINITY, NAN = float("inf"), float("nan")
 LABELS = np.array([0, 3, 1, 2])
@@ -225,21 +223,12 @@ def test_the_size_of_the_batch_may_be_unknown(jit_compile):
         np.testing.assert_allclose(probabilities, execute(sparsemax, [logits]), atol=1e-7)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_is_computed_in_float32(dtype):
-    half = ops.cast(LOGITS, dtype)
-    for function in (sparsemax, loss):
-        ours, expected = function(half), function(ops.cast(half, "float32"))
-        assert keras.backend.standardize_dtype(ours.dtype) == "float32"
-        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (ours, expected)))
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: sparsemax(x[0]), r"`logits`.*\(batch, classes\).*\(3,\)"),
+        (lambda x: sparsemax(x[0]), r"`logits`.*\(batch, \.\.\., classes\).*\(3,\)"),
         (lambda x: sparsemax(x[:, :1]), r"`logits`.*at least 2.*\(2, 1\)"),
-        (lambda x: sparsemax_loss([0, 1], x[0]), r"`logits`.*\(batch, classes\).*\(3,\)"),
+        (lambda x: sparsemax_loss([0, 1], x[0]), r"`logits`.*\(batch, \.\.\., classes\).*\(3,\)"),
         (lambda x: sparsemax_loss([0, 3], x), "`labels`.*from 0 to 2"),
         (lambda x: sparsemax_loss([0.0, 1.0], x), r"`labels`.*float32 of shape \(2,\)"),
     ],

@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ def test_config_round_trip():
     schedule = ks.schedules.GaussianRampUp(2.5, 7, name="ramp")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(schedule))
     assert again.get_config() == {"maximum": 2.5, "steps": 7, "name": "ramp"}
+    numbers = ks.schedules.GaussianRampUp(np.float32(2.5), np.int64(7), name="ramp")
+    assert json.loads(json.dumps(numbers.get_config())) == again.get_config()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""The inputs of a model with the mixin: as the model takes them, with an index or without."""
+
+import keras
+import numpy as np
+import pytest
+from cut_models import (
+    CutModel,
+    assert_adversarial_step,
+    compiled_cut,
+    indexed,
+    make_cut_model,
+)
+from keras import layers
+from problems import CLASSES
+
+import keras_softmaxes as ks
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.mark.parametrize("head", [None, ks.layers.DropMax])
+def test_an_index_changes_nothing_but_for_who_reads_it(problem, head, fixed_masks):
+    x, y = problem
+    results = []
+    for rows in (x, indexed(x)):
+        keras.utils.set_random_seed(0)
+        model = make_cut_model(head=head(CLASSES) if head else None)
+        history = model.fit(rows, y, validation_data=(rows, y), verbose=0).history
+        evaluation = model.evaluate(rows, y, verbose=0)
+        predictions = model.predict(rows, verbose=0), model.predict_on_batch(rows)
+        outputs = keras.tree.flatten(model(rows))
+        results.append([*history.values(), evaluation, *predictions, *outputs])
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def two_towers():
+    """Return a model of the inputs "inputs" and "index", and what is below and above its cut."""
+    inputs = {name: keras.Input((8,), name=name) for name in ("inputs", "index")}
+    first, second, logits = layers.Dense(16), layers.Dense(16, "tanh"), layers.Dense(CLASSES)
+
+    def below(x):
+        return first(x["inputs"]) + second(x["index"])
+
+    features = layers.Add()([first(inputs["inputs"]), second(inputs["index"])])
+    cut = ks.layers.AdversarialDropout(0.5, 0.2)
+    return CutModel(inputs, logits(cut(features))), below, logits
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_the_users_own_inputs_may_be_called_inputs_and_index(problem, is_indexed, fixed_draws):
+    x, y = problem
+    rows = {"inputs": x, "index": x[::-1].copy()}
+    model, below, above = two_towers()
+    compiled_cut(model, optimizer=keras.optimizers.SGD(0.1))
+    data = rows
+    if is_indexed:
+        data = indexed(rows, np.arange(len(x)))
+        np.testing.assert_array_equal(
+            model.predict(data, verbose=0), model.predict(rows, verbose=0)
+        )
+        assert model.evaluate(data, y, verbose=0) == model.evaluate(rows, y, verbose=0)
+    assert_adversarial_step(model, lambda each: below(rows), above, data, y)
+
+
+def test_data_without_labels_are_refused(problem):
+    x, _ = problem
+    model = make_cut_model([ks.perturbations.SupervisedAdversarialDropout()])
+    with pytest.raises(ValueError, match=r"`y`. Expected labels, of any class where the row has"):
+        model.fit(x, verbose=0)
+
+
+@pytest.mark.parametrize("inputs", [np.ones((4, 8), "int32"), {"a": np.ones((4, 8), "float32")}])
+def test_inputs_without_a_gradient_are_refused(inputs):
+    for make in (ks.perturbations.VirtualAdversarialTraining, ks.perturbations.AdversarialTraining):
+        model = make_cut_model([make(1.0)])
+        with pytest.raises(ValueError, match=r"`x`. Expected one tensor of a float type"):
+            model.clean_pass(inputs, np.zeros(4, "int32"))
