@@ -41,15 +41,15 @@ PERTURBATIONS: dict[str, Callable[[], list[ks.perturbations.Perturbation]]] = {
 }
 
 
-class CutModel(ks.models.AdversarialDropoutMixin, keras.Model):
+class CutModel(ks.models.PerturbationMixin, keras.Model):
     """A model that trains with perturbations."""
 
 
 class Problem(NamedTuple):
     """A network on both sides of its cut."""
 
-    under: Callable[[keras.KerasTensor], keras.KerasTensor]
-    upper: Callable[[keras.KerasTensor], keras.KerasTensor]
+    below: Callable[[keras.KerasTensor], keras.KerasTensor]
+    above: Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def _steppers(problem: Problem) -> dict[str, Callable[[], float]]:
 def _model(problem: Problem, kind: type[keras.Model], cut: layers.Layer) -> keras.Model:
     keras.utils.set_random_seed(0)
     inputs = keras.Input(SHAPE)
-    return kind(inputs, problem.upper(cut(problem.under(inputs))))
+    return kind(inputs, problem.above(cut(problem.below(inputs))))
 
 
 def _loss() -> keras.Loss:

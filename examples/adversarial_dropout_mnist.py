@@ -36,7 +36,7 @@ BASELINE = "plain"
 
 
 @keras.saving.register_keras_serializable("adversarial_dropout_mnist")
-class Classifier(ks.models.AdversarialDropoutMixin, keras.Model):
+class CutModel(ks.models.PerturbationMixin, keras.Model):
     """A model that trains with perturbations."""
 
 
@@ -80,7 +80,7 @@ def vadd(steps: int) -> list[ks.perturbations.Perturbation]:
 
 
 def entropy(steps: int) -> list[ks.perturbations.Perturbation]:
-    return [Entropy(ramp(steps))]
+    return [Entropy(ramp(steps), name="entropy")]
 
 
 def vat(steps: int) -> list[ks.perturbations.Perturbation]:
@@ -166,12 +166,12 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def compiled_model(perturbations: list[ks.perturbations.Perturbation]) -> Classifier:
+def compiled_model(perturbations: list[ks.perturbations.Perturbation]) -> CutModel:
     inputs = keras.Input((28, 28, 1))
     x = networks.mnist_convnet(inputs)
     x = ks.layers.AdversarialDropout(rate=0.5, budget=0.005, name="cut")(x)
     x = keras.layers.Dense(625, activation="relu")(x)
-    model = Classifier(inputs, keras.layers.Dense(10)(x))
+    model = CutModel(inputs, keras.layers.Dense(10)(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, perturbations=perturbations)
     return model
@@ -198,14 +198,14 @@ def split(images: data.Images, labels: int, seed: int) -> tuple[np.ndarray, np.n
 
 
 def adversarial_wins(
-    model: Classifier, images: data.Images, size: int = 128, count: int = 50
+    model: CutModel, images: data.Images, size: int = 128, count: int = 50
 ) -> float:
     """Return on which share of test batches the loss is no lower under SAdD's mask."""
 
     @tf.function
     def losses(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        step = ks.perturbations.Step.begin(model, model.cut_parts, (x, None, y, None), watch=False)
-        mask = step.adversarial_mask(step.magnified_loss)
+        step = model.clean_pass(x, y)
+        mask = step.adversarial_mask(step.summed_loss)
         return step.supervised_loss(step.outputs), step.supervised_loss(step.outputs_under(mask))
 
     end = min(count * size, len(images.y_test))

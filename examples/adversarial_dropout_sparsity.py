@@ -52,7 +52,7 @@ METHODS = {
 
 
 @keras.saving.register_keras_serializable("adversarial_dropout_sparsity")
-class Autoencoder(ks.models.AdversarialDropoutMixin, keras.Model):
+class Autoencoder(ks.models.PerturbationMixin, keras.Model):
     """An autoencoder with the cut at its hidden layer."""
 
 

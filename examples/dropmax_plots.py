@@ -38,7 +38,7 @@ def convergence(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
 
 def retain_probabilities(
-    dropmax: keras.Model, base: np.ndarray, images: data.Images, path: Path
+    dropmax: ks.models.Classifier, base: np.ndarray, images: data.Images, path: Path
 ) -> None:
     """Fig. 4 (a)-(c): retain probabilities of easy and hard test images, and the posterior.
 
@@ -47,7 +47,7 @@ def retain_probabilities(
     """
     easy, hard = _easy_and_hard(base, images)
     chosen = np.concatenate([easy, hard])
-    head, features = _head_and_features(dropmax, images.x_test[chosen])
+    head, features = dropmax.head, dropmax.network(images.x_test[chosen])
     posterior = np.array(head.posterior_probabilities(features))
     posterior[np.arange(len(chosen)), images.y_test[chosen]] = 1
     bars = {
@@ -80,15 +80,15 @@ def retain_probabilities(
 
 
 def retain_by_class(
-    dropmax: keras.Model, base: np.ndarray, images: data.Images, path: Path
+    dropmax: ks.models.Classifier, base: np.ndarray, images: data.Images, path: Path
 ) -> None:
     """Fig. 4 (e): the average retain probability of each class, of the hard images of each class.
 
     Hard are the test images that the base softmax gets wrong.
     """
     hard = base.argmax(axis=1) != images.y_test
-    head, features = _head_and_features(dropmax, images.x_test[hard])
-    retain, targets = np.asarray(head.retain_probabilities(features)), images.y_test[hard]
+    features, targets = dropmax.network(images.x_test[hard]), images.y_test[hard]
+    retain = np.asarray(dropmax.head.retain_probabilities(features))
     labels, counts = np.unique(targets, return_counts=True)
     average = np.array([retain[targets == label].mean(axis=0) for label in labels])
     figure, axes = plt.subplots(figsize=(6.5, 5.5), layout="constrained")
@@ -106,7 +106,7 @@ def retain_by_class(
 
 
 def predictive_distributions(
-    dropmax: keras.Model, base: np.ndarray, images: data.Images, path: Path
+    dropmax: ks.models.Classifier, base: np.ndarray, images: data.Images, path: Path
 ) -> None:
     """Figs. 4 (f) and 7: the target's probability over draws of the mask (Eq. 14)."""
     easy, hard = _easy_and_hard(base, images)
@@ -144,17 +144,11 @@ def _easy_and_hard(base: np.ndarray, images: data.Images) -> tuple[np.ndarray, n
     return np.array(easy), np.array(hard)
 
 
-def _head_and_features(model: keras.Model, x: np.ndarray) -> tuple[ks.layers.DropMax, Any]:
-    head = model.layers[-1]
-    return head, keras.Model(model.input, head.input)(x)
-
-
-def _target_draws(model: keras.Model, x: np.ndarray, targets: Sequence[int]) -> np.ndarray:
+def _target_draws(model: ks.models.Classifier, x: np.ndarray, targets: Sequence[int]) -> np.ndarray:
     """Return the target's probability in every draw, (images, draws)."""
-    head, features = _head_and_features(model, x)
-    evidence = head(features)["evidence"]
+    outputs, draw = model(x), model.head.sample_probabilities
     generator = keras.random.SeedGenerator(0)
-    draws = [np.asarray(head.sample_probabilities(evidence, generator)) for _ in range(SAMPLES)]
+    draws = [np.asarray(draw(outputs, generator)) for _ in range(SAMPLES)]
     return np.array(draws)[:, np.arange(len(x)), targets].T
 
 

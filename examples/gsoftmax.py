@@ -23,6 +23,8 @@ import report
 import separability
 from runs import Runs
 
+import keras_softmaxes as ks
+
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
 METHODS = ("softmax", "lsoftmax", "gsoftmax")
@@ -88,15 +90,15 @@ def compiled_model(method: methods.Method, images: data.Images, epochs: int) -> 
 
 def test_logits(model: keras.Model, images: data.Images) -> np.ndarray:
     """Return the paper's features x: what goes into the softmax, or into the Gaussian term."""
-    head = model.layers[-1]
-    features = keras.Model(model.input, head.input).predict(
-        images.x_test, batch_size=1000, verbose=0
-    )
-    if isinstance(head, keras.Sequential):
-        return keras.ops.convert_to_numpy(head.layers[0](features))
-    outputs = head(features)
-    logits = outputs["evidence"][:, 0] if isinstance(outputs, dict) else outputs
-    return keras.ops.convert_to_numpy(logits)
+    if isinstance(model, ks.models.Classifier):
+        network, head = model.network, lambda features: model.head(features)["logits"]
+    else:
+        *_, head = model.layers
+        network = keras.Model(model.input, head.input)
+        if isinstance(head, keras.Sequential):  # `Dense`, then `GSoftmax`
+            head = head.layers[0]
+    features = network.predict(images.x_test, batch_size=1000, verbose=0)
+    return keras.ops.convert_to_numpy(head(features))
 
 
 def measured(model: keras.Model, images: data.Images) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def compiled_model(method: Method, data: mulan.MultiLabel) -> keras.Model:
         loss: keras.Loss = keras.losses.BinaryCrossentropy(from_logits=True)
     else:
         head = ks.layers.PairedGSoftmax(labels, form=method.form, **gaussians)
-        model = ks.models.Classifier(inputs, head(hidden))
+        model = ks.models.Classifier(keras.Model(inputs, hidden), head)
         loss = ks.losses.PairedCrossentropy()
     model.compile(keras.optimizers.Adam(LEARNING_RATE), loss=loss)
     return model
@@ -162,10 +162,17 @@ def fit(
 
     if method.adapts:
         train(0, ADAPTED_AFTER)
-        layer = model.layers[-1]
-        inputs_of_layer = keras.Model(model.input, layer.input)
-        layer.adapt(inputs_of_layer.predict(data.x_train, verbose=0))
+        network, layer = parts(model)
+        layer.adapt(network.predict(data.x_train, verbose=0))
     train(ADAPTED_AFTER if method.adapts else 0, epochs)
+
+
+def parts(model: keras.Model) -> tuple[keras.Model, keras.layers.Layer]:
+    """Return the network below the layer with the Gaussian term, and that layer."""
+    if isinstance(model, ks.models.Classifier):
+        return model.network, model.head
+    layer = model.layers[-1]
+    return keras.Model(model.input, layer.input), layer
 
 
 def evaluate(model: keras.Model, data: mulan.MultiLabel) -> dict[str, Any]:
@@ -175,11 +182,11 @@ def evaluate(model: keras.Model, data: mulan.MultiLabel) -> dict[str, Any]:
     that have it, and as learned.
     """
     predicted = model.predict(data.x_test, verbose=0)
-    layer = model.layers[-1]
+    network, layer = parts(model)
     is_pair = isinstance(layer, ks.layers.PairedGSoftmax)
-    dense, gaussians = (layer.logits, layer.positive) if is_pair else (model.layers[-2], layer)
-    features = keras.Model(model.input, layer.input if is_pair else dense.input)
-    logits = keras.ops.convert_to_numpy(dense(features.predict(data.x_test, verbose=0)))
+    logits, gaussians = network.predict(data.x_test, verbose=0), layer
+    if is_pair:
+        logits, gaussians = keras.ops.convert_to_numpy(layer.logits(logits)), layer.positive
     measured = separability.measures(*separability.class_gaussians(logits, data.y_test))
     learned = separability.measures(
         *(keras.ops.convert_to_numpy(each) for each in (gaussians.mean, gaussians.stddev))

@@ -244,9 +244,7 @@ def arm_name(experiment: str, share: float, objective: str) -> str:
     return f"{objective}-{experiment}-{share:g}"
 
 
-def compiled_model(
-    objective: str, images: data.Images, network: str, epochs: int
-) -> ks.models.Classifier:
+def compiled_model(objective: str, images: data.Images, network: str, epochs: int) -> keras.Model:
     recipe = RECIPES[network]
     shape = images.x_train.shape[1:]
     softmax = methods.METHODS[methods.BASELINE]

@@ -21,9 +21,10 @@ class Method:
 
     Attributes:
         title: what plots and tables call it.
-        head: builds the last layer from the number of classes and the logits' regularisers.
+        head: builds what ends the network, from the number of classes and the logits' regularisers:
+            a `keras_softmaxes.layers.Head`, or layers that return logits.
         loss: builds the loss.
-        activation: what turns the logits of a head that returns logits into probabilities.
+        activation: what turns the logits of layers that return such into probabilities.
         perturbations: builds what is added to the loss, of a network cut before its head by dropout
             of 0.5; None is a network without a cut.
     """
@@ -41,7 +42,12 @@ class Method:
 
 
 @keras.saving.register_keras_serializable("examples")
-class CutClassifier(ks.models.AdversarialDropoutMixin, ks.models.Classifier):
+class CutModel(ks.models.PerturbationMixin, keras.Model):
+    """A model of logits that trains with perturbations."""
+
+
+@keras.saving.register_keras_serializable("examples")
+class CutClassifier(ks.models.PerturbationMixin, ks.models.Classifier):
     """A classifier of any head that trains with perturbations."""
 
 
@@ -153,13 +159,19 @@ def build(
     shape: tuple[int, ...],
     classes: int,
     **regularizers: Any,
-) -> ks.models.Classifier:
-    """Return the network under the method's head, not compiled."""
+) -> keras.Model:
+    """Return the network under the method's head, not compiled.
+
+    A seed gives the results of docs/results as long as the layers are created in this order.
+    """
     inputs = keras.Input(shape)
     head, features = method.head(classes, **regularizers), network(inputs)
-    if method.perturbations is None:
-        return ks.models.Classifier(inputs, head(features))
-    return CutClassifier(inputs, head(ks.layers.AdversarialDropout(0.5, budget=0.05)(features)))
+    if is_cut := method.perturbations is not None:
+        features = ks.layers.AdversarialDropout(0.5, budget=0.05)(features)
+    if isinstance(head, ks.layers.Head):
+        kind = CutClassifier if is_cut else ks.models.Classifier
+        return kind(keras.Model(inputs, features), head)
+    return (CutModel if is_cut else keras.Model)(inputs, head(features))
 
 
 def serving(model: keras.Model, activation: str | Callable[..., Any] = "softmax") -> keras.Model:
@@ -169,7 +181,7 @@ def serving(model: keras.Model, activation: str | Callable[..., Any] = "softmax"
         model: what `build` returned.
         activation: the method's, which turns logits into probabilities.
     """
-    if isinstance(model.output, dict):
+    if isinstance(model, ks.models.Classifier):
         return model
     probabilities = keras.layers.Activation(activation, dtype="float32")
     return keras.Model(model.input, probabilities(model.output))
