@@ -6,16 +6,25 @@ BIN := .venv/bin
 PARALLEL := --numprocesses auto --maxprocesses 4
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test check benchmark clean
+.PHONY: demo test test-all test-oldest check benchmark clean
 
 demo: .venv/examples
 	$(BIN)/python examples/compare.py --seeds 3 --methods softmax label_smoothing large_margin \
 		sparsemax deterministic_dropmax dropmax
 
-# One thread for each of the processes, which already keep all cores busy.
+# The quick tests. One thread for each of the processes, which already keep all cores busy.
 test: check
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests
+
+# All tests, the trainings of the examples among them, and the quick ones on the oldest stack.
+test-all: check test-oldest
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) tests
+
+# The oldest Keras and TensorFlow that setup.cfg admits, in a virtual environment of their own.
+test-oldest: .venv-oldest/oldest
+	TF_NUM_INTRAOP_THREADS=1 .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not slow" tests
 
 check: .venv/dev
 	$(BIN)/ruff check .
@@ -30,11 +39,11 @@ benchmark: .venv/examples
 	$(BIN)/python benchmarks/regularization.py
 
 clean:
-	rm -rf .venv results
+	rm -rf .venv .venv-oldest results
 
 # One stamp an extra: installed once, and again when setup.cfg changes.
-.venv/%: setup.cfg pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+.venv/dev .venv/examples .venv-oldest/oldest: setup.cfg pyproject.toml
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade pip
+	$(@D)/bin/python -m pip install --quiet --editable '.[$(@F)]'
 	touch $@
