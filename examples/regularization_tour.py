@@ -92,7 +92,7 @@ def quadratic(penalty: keras.Regularizer | None, steps: int, rate: float = 0.5) 
 def l2() -> Claim:
     """Compare the minimum under an L2 penalty with lambda / (lambda + alpha) w*."""
     alphas = np.array([0.05, 0.2, 1.0])
-    measured = [quadratic(keras.regularizers.L2(alpha / 2), 400) for alpha in alphas]
+    measured = [quadratic(keras.regularizers.L2(float(alpha) / 2), 400) for alpha in alphas]
     predicted = [EIGENVALUES / (EIGENVALUES + alpha) * SOLUTION for alpha in alphas]
     return Claim("alpha", alphas, np.array(measured), np.array(predicted))
 
@@ -100,7 +100,7 @@ def l2() -> Claim:
 def l1() -> Claim:
     """Compare the minimum under an L1 penalty with the soft threshold alpha / lambda."""
     alphas = np.array([0.01, 0.05, 0.3])
-    measured = [quadratic(keras.regularizers.L1(alpha), 4000, rate=0.1) for alpha in alphas]
+    measured = [quadratic(keras.regularizers.L1(float(alpha)), 4000, rate=0.1) for alpha in alphas]
     predicted = [
         np.sign(SOLUTION) * np.maximum(np.abs(SOLUTION) - alpha / EIGENVALUES, 0)
         for alpha in alphas

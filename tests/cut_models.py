@@ -153,7 +153,7 @@ def adversarial_step(model, below, above, x, y, rate=0.1):
 
 def assert_adversarial_step(model, below, above, x, y):
     """Hold the step of a model that is compiled with SGD(0.1) against the one written out."""
-    model(x)
+    model(keras.tree.map_structure(ops.convert_to_tensor, x))
     expected = adversarial_step(model, below, above, x, y)
     model.train_on_batch(x, y)
     for one, other in zip(model.trainable_variables, expected, strict=True):

@@ -91,18 +91,6 @@ class SequentialInputs(Part):
         return inputs if len(inputs.shape) == len(known.shape) else ops.expand_dims(inputs, -1)
 
 
-class MaskedGraph(Part):
-    """A graph of features and of their mask of padding, which comes with them."""
-
-    def __init__(self, graph: keras.Model) -> None:
-        super().__init__(autocast=False)
-        self.graph = graph
-
-    def call(self, features: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Return the outputs of the graph."""
-        return self.graph.call([features, mask])  # called itself, it would warn of the mask
-
-
 class Hook(Part):
     """A hook of a model."""
 
@@ -155,36 +143,32 @@ def _split(model: Any, cut: AdversarialDropout, has_hooks: bool) -> Parts:
             "`above` in the place of `call`"
         )
         raise invalid("model", expected, type(model).__name__)
-    if keras.tree.is_nested(network.output):
-        raise invalid("model", "one output", f"{type(model).__name__} with {network.output}")
+    if len(network.outputs) > 1 or isinstance(network.output_shape, dict):
+        raise invalid("model", "one output", f"{type(model).__name__} of {network.output_shape}")
     return _split_graph(network, cut, head)
 
 
 def _split_graph(network: Any, cut: AdversarialDropout, head: list[keras.layers.Layer]) -> Parts:
+    (output,) = network.outputs
     try:
-        is_last = cut.output is network.output
-        above = [] if is_last and head else [_graph_above(cut, network)]
+        above = [] if head and cut.output is output else [_graph(cut.output, output)]
         return Parts(cut, keras.Model(network.input, cut.input), Chain([*above, *head]))
     except ValueError as error:
         expected = (
             f"a graph that the layer {cut.name!r}, called once, cuts in two: every path from the "
-            "inputs to the output passes through it to a layer above it"
+            "inputs to the output, also that of a mask of padding, passes through it to a layer "
+            "above it (a sequential model, or hooks, take the mask along)"
         )
         raise invalid("model", expected, f"{network.name!r}, where one does not") from error
 
 
-def _graph_above(cut: AdversarialDropout, network: Any) -> keras.layers.Layer:
-    """Return what is above the cut of a graph, which takes a mask of padding around its layers."""
-    mask = getattr(cut.output, "_keras_mask", None)  # of which Keras has no public reader
-    if mask is None:
-        return _graph([cut.output], network.output)
-    return MaskedGraph(_graph([cut.output, mask], network.output))
+def _graph(features: Any, output: Any) -> keras.Model:
+    """Return the graph above the cut; refuse a path that goes around it.
 
-
-def _graph(inputs: list[Any], output: Any) -> keras.Model:
-    """Return the graph between tensors of another one; refuse a path that goes around them."""
-    graph = keras.Model(inputs if len(inputs) > 1 else inputs[0], output)
+    A mask of padding does so, and of a tensor's mask Keras has no public reader.
+    """
+    graph = keras.Model(features, output)
     starts = [layer for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)]
-    if len(starts) > len(inputs):  # which Keras itself refuses from 3.13 on
-        raise ValueError("a path from the inputs that goes around the tensors")
+    if len(starts) > 1:  # which newer versions of Keras refuse themselves
+        raise ValueError("a path from the inputs that goes around the cut")
     return graph

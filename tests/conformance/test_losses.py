@@ -299,6 +299,22 @@ def test_labels_of_another_shape_or_type_are_refused(kind):
             make(kind)(each, outputs)
 
 
+@pytest.mark.tensorflow
+@EACH
+def test_batches_that_differ_only_at_run_time_are_not_broadcast(kind):
+    import tensorflow as tf
+
+    labels, outputs = labels_of(kind, (1,)), outputs_of(kind, (4,))
+    specs = [
+        tf.TensorSpec((None, *labels.shape[1:]), tf.int32),
+        {name: tf.TensorSpec((None, CLASSES)) for name in outputs},
+    ]
+    step = tf.function(make(kind), input_signature=specs)
+    assert np.isfinite(step(np.repeat(labels, 4, axis=0).astype("int32"), outputs))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        step(labels.astype("int32"), outputs)
+
+
 @pytest.mark.parametrize("ignore_class", [255, -1, 1])
 @EACH_OF_CLASSES
 def test_ignoring_a_class_is_dropping_its_examples(kind, ignore_class):

@@ -186,7 +186,8 @@ def test_two_replicas_take_the_steps_of_one_device(problem, name, two_replicas, 
             indexed(x), y, sample_weight=weight, batch_size=128, epochs=2, shuffle=False, verbose=0
         ).history
         evaluation = model.evaluate(x, y, verbose=0)
-        results.append((model, [*history["loss"], *history["mine"], *evaluation]))
+        numbers = map(float, [*history["loss"], *history["mine"], *evaluation])
+        results.append((model, list(numbers)))
     (ours, numbers), (expected, expected_numbers) = results
     assert numbers == pytest.approx(expected_numbers, rel=1e-5, abs=1e-7)
     assert_same_weights(ours, expected)

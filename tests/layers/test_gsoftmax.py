@@ -150,6 +150,19 @@ def test_its_parameters_and_logits_are_float32_in_mixed_precision(policy):
     np.testing.assert_allclose(numpy(layer(x)), x + norm.cdf(x, 0.1001, 1), atol=1e-6)
 
 
+def test_a_mask_of_padding_passes_through_it():
+    """The loss is the mean over the tokens that are no padding."""
+    x = np.array([[1, 2, 0], [3, 4, 5], [6, 0, 0]])
+    y = np.array([[0, 1, 2], [2, 1, 0], [1, 1, 1]])
+    model = keras.Sequential([keras.layers.Embedding(7, 5, mask_zero=True)])
+    model.add(keras.layers.Dense(3))
+    model.add(ks.layers.GSoftmax(stddev=2.0))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    logits = numpy(model(x))[x > 0]
+    each = -logits[np.arange(6), y[x > 0]] + np.log(np.exp(logits).sum(axis=1))
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(each.mean(), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [

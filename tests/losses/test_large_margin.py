@@ -162,17 +162,6 @@ def test_bad_settings_are_refused(case):
         ks.losses.LargeMarginCrossentropy(**settings)
 
 
-@pytest.mark.tensorflow
-def test_batches_that_differ_only_at_run_time_are_not_broadcast():
-    import tensorflow as tf
-
-    loss = ks.losses.LargeMarginCrossentropy()
-    signature = [tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None, 3), tf.float32)]
-    step = tf.function(lambda y, f: loss(y, f), input_signature=signature)
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        step(tf.constant([1]), tf.zeros((4, 3)))
-
-
 def classifier():
     return keras.Sequential(
         [keras.Input((6,)), keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(3)]

@@ -40,8 +40,15 @@ def added(*sequence):
     return model
 
 
+def listed(*sequence):
+    """Return a functional model of a list of one input and a list of one output."""
+    model = graph(CutModel, *sequence)
+    return CutModel(model.inputs, model.outputs)
+
+
 KINDS = {
     "functional": lambda *sequence: graph(CutModel, *sequence),
+    "listed": listed,
     "sequential": lambda *sequence: CutSequential([keras.Input((8,)), *sequence]),
     "lazy": lambda *sequence: CutSequential(sequence),
     "added": added,
@@ -194,7 +201,6 @@ class Reader(ks.models.AdversarialDropoutMixin, keras.Model):
 
 
 READERS = {
-    "functional": lambda sequence: graph(CutModel, *sequence, shape=(4,)),
     "sequential": lambda sequence: CutSequential([keras.Input((4,)), *sequence]),
     "lazy": CutSequential,
     "hooks": Reader,
@@ -214,6 +220,13 @@ def test_a_mask_of_padding_passes_through(kind, pool, fixed_draws):
 
     labels = np.array([0, 1, 2, 3])
     assert_adversarial_step(model, embedding, above, TOKENS, labels)
+
+
+def test_a_mask_of_padding_that_goes_around_the_cut_of_a_graph_is_refused():
+    embedding = layers.Embedding(5, 16, mask_zero=True)
+    model = graph(CutModel, embedding, cut(), layers.LSTM(5), layers.Dense(CLASSES), shape=(4,))
+    with pytest.raises(ValueError, match="also that of a mask of padding"):
+        compiled_cut(model)
 
 
 @pytest.mark.parametrize("kind", READERS)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from cut_models import CutModel, compiled_cut, make_cut_model, softmax
 from problems import CLASSES
 
@@ -19,6 +20,29 @@ def test_it_draws_two_masks(problem):
     expected = np.square(softmax(others.numpy()) - softmax(step.outputs.numpy())).sum(axis=1)
     assert float(PiModel().term(step)) == pytest.approx(expected.mean(), rel=1e-5)
     assert expected.mean() > 0
+
+
+@pytest.mark.parametrize("divergence", ["quadratic", "kl"])
+def test_its_gradient_flows_through_both_passes(problem, divergence):
+    x, y = problem
+    model = make_cut_model([PiModel(divergence=divergence)])
+    hidden, cut, logits = model.layers[1:]
+    seed = cut.seed_generator.state.numpy()
+    masks = [cut.draw_mask(hidden(x)) for _ in range(2)]
+    cut.seed_generator.state.assign(seed)
+    with tf.GradientTape() as tape:
+        term = PiModel(divergence=divergence).term(model.clean_pass(x, y))
+    gradients = tape.gradient(term, model.trainable_variables)
+    with tf.GradientTape() as tape:
+        p, q = (tf.nn.softmax(logits(cut.masked(hidden(x), mask))) for mask in masks)
+        quadratic = divergence == "quadratic"
+        distances = (p - q) ** 2 if quadratic else p * (tf.math.log(p) - tf.math.log(q))
+        expected = tf.reduce_mean(tf.reduce_sum(distances, axis=1))
+    assert float(term) == pytest.approx(float(expected), rel=1e-4)
+    for one, other in zip(
+        gradients, tape.gradient(expected, model.trainable_variables), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_each_step_draws_others(problem):

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from cut_models import CutModel, compiled_cut, softmax
+import tensorflow as tf
+from cut_models import CutModel, compiled_cut, make_cut_model, softmax
 from keras import ops
 
 import keras_softmaxes as ks
@@ -71,3 +72,25 @@ def test_it_moves_along_the_hessian_with_the_right_length(
     cosines = (moved * expected).sum(axis=1) / 0.1
     assert np.median(np.abs(cosines)) > (0.99 if policy == "float32" else 0.95)
     assert (np.abs(cosines) > 0.9).mean() > (0.9 if policy == "float32" else 0.8)
+
+
+def test_its_gradient_is_that_at_the_moved_inputs_alone(problem, monkeypatch):
+    """The clean predictions and the direction are constants."""
+    x, y = problem
+    perturbation = VirtualAdversarialTraining(0.5)
+    model = make_cut_model([perturbation], rate=0.0)
+    asked = []
+    outputs_at = Step.outputs_at
+    monkeypatch.setattr(Step, "outputs_at", lambda step, z: asked.append(z) or outputs_at(step, z))
+    with tf.GradientTape() as tape:
+        term = perturbation.term(model.clean_pass(x, y))
+    gradients = tape.gradient(term, model.trainable_variables)
+    clean = tf.nn.softmax(model(x))
+    with tf.GradientTape() as tape:
+        moved = tf.nn.log_softmax(model(tf.stop_gradient(asked[-1])))
+        divergence = tf.reduce_mean(tf.reduce_sum(clean * (tf.math.log(clean) - moved), axis=1))
+    expected = tape.gradient(divergence, model.trainable_variables)
+    assert float(term) == pytest.approx(float(divergence), rel=1e-5)
+    for one, other in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+        assert np.abs(other).max() > 1e-4
