@@ -17,8 +17,8 @@ test: check
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests
 
-# All tests, the trainings of the examples among them, and the quick ones on the oldest stack.
-test-all: check test-oldest
+# All tests, the trainings of the examples among them.
+test-all: check
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) tests
 

@@ -91,6 +91,18 @@ class SequentialInputs(Part):
         return inputs if len(inputs.shape) == len(known.shape) else ops.expand_dims(inputs, -1)
 
 
+class Graph(Part):
+    """A functional model, which by itself would warn of a mask of padding on its way in."""
+
+    def __init__(self, graph: keras.Model) -> None:
+        super().__init__(autocast=False)
+        self.graph = graph
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the outputs of the model."""
+        return self.graph.call(inputs)
+
+
 class Hook(Part):
     """A hook of a model."""
 
@@ -151,7 +163,7 @@ def _split(model: Any, cut: AdversarialDropout, has_hooks: bool) -> Parts:
 def _split_graph(network: Any, cut: AdversarialDropout, head: list[keras.layers.Layer]) -> Parts:
     (output,) = network.outputs
     try:
-        above = [] if head and cut.output is output else [_graph(cut.output, output)]
+        above = [] if head and cut.output is output else [Graph(_graph(cut.output, output))]
         return Parts(cut, keras.Model(network.input, cut.input), Chain([*above, *head]))
     except ValueError as error:
         expected = (

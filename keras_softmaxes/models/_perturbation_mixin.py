@@ -67,7 +67,7 @@ class PerturbationMixin(_ModelBeside):
     subclassed model, which defines no `call`, has the cut among its attributes and overrides two
     hooks instead: `below(self, inputs, training=None)`, which returns the features below the cut,
     and `above(self, features, training=None)`, which returns the output of features. A mask of
-    padding passes through the cut with the features.
+    padding passes through the cut with the features, but for a graph whose layers above read it.
 
     Training is semi-supervised where rows have a sample weight of zero: the perturbations act on
     all rows, but for the two supervised ones. Their labels mean nothing, and are ones that the loss

@@ -178,9 +178,12 @@ def forms_of(kind, labels, classes=CLASSES):
 
 
 def outputs_of(kind, shape, classes=CLASSES):
-    """Return what a head may return. No number is above 0, as a mask's logarithm must be."""
-    size = (*shape, classes)
-    return {name: -3 * RNG.uniform(size=size).astype("float32") for name in names_of(kind)}
+    """Return what a head may return. Half of the classes that could be masked are not."""
+    outputs = {}
+    for name in names_of(kind):
+        values = -3 * RNG.uniform(size=(*shape, classes)).astype("float32")
+        outputs[name] = np.where(values > -1.5, 0, values) if "log_mask" in name else values
+    return outputs
 
 
 def by_formula(kind, labels, outputs):

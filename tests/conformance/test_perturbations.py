@@ -19,7 +19,7 @@ from cut_models import (
     make_cut_model,
 )
 from keras import layers
-from problems import CLASSES
+from problems import CLASSES, make_problem
 
 import keras_softmaxes as ks
 
@@ -90,27 +90,34 @@ def test_its_configuration_makes_it_again(kind, weight):
     assert again.weight == weight or again.weight.get_config() == weight.get_config()
 
 
+def logged(perturbations, path):
+    """Return what two epochs report, a half batch at their ends, to the history and to a file."""
+    x, y = make_problem()
+    keras.utils.set_random_seed(0)
+    arguments = {"optimizer": sgd(0.0), "run_eagerly": True}
+    model = make_cut_model(perturbations, noisy=True, **arguments)
+    log = keras.callbacks.CSVLogger(path)
+    arguments = {"epochs": 2, "validation_data": (x, y), "callbacks": [log]}
+    history = model.fit(indexed(x), y, batch_size=160, verbose=0, **arguments).history
+    assert model.evaluate(x, y, verbose=0, return_dict=True).keys() == {"loss", "accuracy"}
+    with open(path) as file:
+        return history, list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def plainly_logged(tmp_path_factory):
+    return logged([], tmp_path_factory.mktemp("plain") / "log.csv")[0]
+
+
 @EVERY
-def test_its_term_is_logged_beside_the_total_and_in_training_alone(problem, name, tmp_path):
-    x, y = problem
-    histories = []
-    for perturbations in ([PERTURBATIONS[name](name="mine")], []):
-        keras.utils.set_random_seed(0)
-        arguments = {"optimizer": sgd(0.0), "run_eagerly": True}
-        model = make_cut_model(perturbations, noisy=True, **arguments)
-        log = keras.callbacks.CSVLogger(tmp_path / f"{len(perturbations)}.csv")
-        arguments = {"epochs": 2, "validation_data": (x, y), "callbacks": [log]}
-        histories.append(model.fit(indexed(x), y, batch_size=100, verbose=0, **arguments).history)
-        names = {"loss", "accuracy"}
-        assert model.evaluate(x, y, verbose=0, return_dict=True).keys() == names
-    ours, plain = histories
-    assert ours.keys() == plain.keys() | {"mine"}
-    assert ours["mine"][1] > 0
-    assert np.subtract(ours["loss"], ours["mine"]) == pytest.approx(plain["loss"], abs=1e-6)
-    with open(tmp_path / "1.csv") as file:
-        rows = list(csv.DictReader(file))
+def test_its_term_is_logged_beside_the_total_and_in_training_alone(name, tmp_path, plainly_logged):
+    history, rows = logged([PERTURBATIONS[name](name="mine")], tmp_path / "log.csv")
+    assert history.keys() == plainly_logged.keys() | {"mine"}
+    assert history["mine"][1] > 0
+    supervised = np.subtract(history["loss"], history["mine"])
+    assert supervised == pytest.approx(plainly_logged["loss"], abs=1e-6)
     for key in ("loss", "mine", "val_loss"):
-        assert [float(row[key]) for row in rows] == pytest.approx(ours[key])
+        assert [float(row[key]) for row in rows] == pytest.approx(history[key])
 
 
 def test_the_loss_is_the_models_own_and_all_terms(problem):

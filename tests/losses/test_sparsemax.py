@@ -54,6 +54,7 @@ def test_it_trains(how):
     assert history["accuracy"][-1] > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_model_that_serves_probabilities_is_saved_and_exported(tmp_path):
     """The exported one is loaded where the package is not."""

@@ -229,16 +229,21 @@ def test_a_mask_of_padding_that_goes_around_the_cut_of_a_graph_is_refused():
         compiled_cut(model)
 
 
-@pytest.mark.parametrize("kind", READERS)
-def test_positions_of_padding_have_no_part_in_a_term(kind, fixed_draws):
-    """A label for each token: those of padding count neither in the loss nor in the term."""
+@pytest.mark.parametrize("kind", [*READERS, "functional"])
+def test_positions_of_padding_have_no_part_in_loss_and_terms(kind, fixed_draws):
+    """A label for each token."""
     embedding = layers.Embedding(5, 16, mask_zero=True, embeddings_initializer="normal")
-    logits = layers.Dense(CLASSES)
-    model = READERS[kind]([embedding, cut(), logits])
+    sequence = [embedding, cut(), layers.Dense(CLASSES)]
+    functional = graph(CutModel, *sequence, shape=(4,)) if kind == "functional" else None
+    model = functional or READERS[kind](sequence)
     compiled_cut(model, [P.PiModel()], optimizer=sgd())
     labels = np.random.default_rng(0).integers(CLASSES, size=TOKENS.shape)
     model(TOKENS)
     step = model.clean_pass(TOKENS, labels)
+    losses = keras.losses.sparse_categorical_crossentropy(labels, step.outputs, from_logits=True)
+    assert float(step.supervised_loss(step.outputs_under(step.mask))) == pytest.approx(
+        losses.numpy()[TOKENS != 0].mean(), rel=1e-5
+    )
     divergences = np.random.default_rng(1).uniform(size=TOKENS.shape).astype("float32")
     assert float(step.mean(ops.convert_to_tensor(divergences))) == pytest.approx(
         divergences[TOKENS != 0].mean(), rel=1e-6

@@ -37,6 +37,7 @@ def test_weight_scaling_is_the_geometric_mean_of_softmax_regression(regression, 
     np.testing.assert_allclose(ours, geometric, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["arithmetic", "geometric"])
 def test_sampled_means_approach_those_over_all_networks(regression, x, rule):
     every = every_network(regression, x)
