@@ -100,7 +100,7 @@ class Graph(Part):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the outputs of the model."""
-        return self.graph.call(inputs)
+        return self.graph.call(inputs, training=training)
 
 
 class Hook(Part):
