@@ -219,16 +219,22 @@ class Classifier(keras.Model):
 
 
 class Served(keras.Model):
-    """The model that an exported artifact serves: the probabilities of a classifier alone."""
+    """The model that an exported artifact serves: the probabilities of a classifier alone.
+
+    It holds the parts of the classifier, and not the classifier itself: while Keras writes a model
+    it takes the compiled training step away from it, which another thread may be running.
+    """
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__(name=classifier.name, dtype=classifier.dtype_policy)
-        self.classifier = classifier
+        self.parts = classifier.layers
+        self.classifier_variables = classifier.variables
+        self.classify = lambda inputs: classifier(inputs, training=False)
         self.built = True  # which a classifier with an input signature is
 
     def call(self, inputs: Any) -> Tensor:
         """Return the class probabilities."""
-        return self.classifier(inputs, training=False)["probabilities"]
+        return self.classify(inputs)["probabilities"]
 
 
 def _split(metrics: Any) -> tuple[list[Any], Any]:
