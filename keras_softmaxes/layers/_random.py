@@ -7,6 +7,7 @@ from keras import ops
 from ..ops._dropmax import dropmax_log_mask
 from ..support._arguments import Tensor
 from ..support._replicas import replica_number
+from ..support._xla import xla_compiled_with_gradient
 
 
 def draw_uniform(
@@ -58,21 +59,33 @@ def draw_log_mask(
     Returns:
         log z, (..., classes).
     """
-    if keras.backend.backend() == "tensorflow":
-        return _draw_by_tfp(logits, temperature, replica_seed(generator))
-    shape, dtype = ops.shape(logits), keras.backend.standardize_dtype(logits.dtype)
-    uniform = keras.random.uniform(shape, np.finfo(dtype).tiny, 1.0, dtype=dtype, seed=generator)
-    return dropmax_log_mask(logits, uniform, temperature)
+    dtype = keras.backend.standardize_dtype(logits.dtype)
+    uniform = draw_uniform(ops.shape(logits), dtype, generator)
+    mask_of = _log_mask_by_tfp if keras.backend.backend() == "tensorflow" else _log_mask
+    return mask_of(uniform, {"logits": logits}, temperature, float(np.finfo(dtype).tiny))
 
 
-def _draw_by_tfp(logits: Tensor, temperature: float, seed: Tensor) -> Tensor:
+def _log_mask(
+    uniform: Tensor, tensors: dict[str, Tensor], temperature: float, tiny: float
+) -> Tensor:
+    return dropmax_log_mask(tensors["logits"], ops.maximum(uniform, tiny), temperature)
+
+
+@xla_compiled_with_gradient
+def _log_mask_by_tfp(
+    uniform: Tensor, tensors: dict[str, Tensor], temperature: float, tiny: float
+) -> Tensor:
+    """Return the draw of TFP's `RelaxedBernoulli` that belongs to uniform numbers.
+
+    `RelaxedBernoulli` is the sigmoid of this variable: its documentation says so, and a test shows
+    the draws to be equal. The logarithm of the sample would lose the tails to NaN. The numbers are
+    drawn outside of the kernel, where XLA's are a hundred times slower.
+    """
     import tensorflow as tf
     import tensorflow_probability as tfp
 
-    # `RelaxedBernoulli` is the sigmoid of this variable: its documentation says so, and a test
-    # shows the draws to be equal. The logarithm of the sample would lose the tails to NaN.
-    logistic = tfp.distributions.Logistic(logits / temperature, 1 / temperature)
-    return tf.math.log_sigmoid(logistic.sample(seed=seed))
+    logistic = tfp.distributions.Logistic(tensors["logits"] / temperature, 1 / temperature)
+    return tf.math.log_sigmoid(logistic.quantile(tf.maximum(uniform, tiny)))
 
 
 def replica_seed(generator: keras.random.SeedGenerator) -> Tensor:

@@ -5,11 +5,11 @@ from typing import Any
 from ..ops._class_attention import attention_terms
 from ..support._arguments import Tensor, check_boolean
 from ..support._configuration import serializable
-from ..support._xla import xla_compiled
+from ..support._xla import xla_compiled_with_gradient
 from ._head_loss import HeadLoss
 
 
-@xla_compiled
+@xla_compiled_with_gradient
 def _objective(labels: Tensor, tensors: dict[str, Tensor], supervised: bool) -> Tensor:
     terms = attention_terms(labels, **tensors)
     return terms["cross_entropy"] + terms["supervision"] if supervised else terms["cross_entropy"]

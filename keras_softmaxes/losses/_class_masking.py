@@ -4,17 +4,16 @@ from ..ops._class_masking import completed_log_mask, masked_cross_entropy_of
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
 from ..support._labels import one_hot
-from ..support._xla import xla_compiled
+from ..support._xla import xla_compiled_with_gradient
 from ._head_loss import HeadLoss
 
 
-@xla_compiled
-def _objective(
-    labels: Tensor, logits: Tensor, log_mask: Tensor, reserve_log_mask: Tensor | None = None
-) -> Tensor:
+@xla_compiled_with_gradient
+def _objective(labels: Tensor, tensors: dict[str, Tensor]) -> Tensor:
+    logits, log_mask = tensors["logits"], tensors["log_mask"]
     target = one_hot(labels, logits)
-    if reserve_log_mask is not None:
-        log_mask = completed_log_mask(target, log_mask, reserve_log_mask)
+    if "reserve_log_mask" in tensors:
+        log_mask = completed_log_mask(target, log_mask, tensors["reserve_log_mask"])
     return masked_cross_entropy_of(target, logits, log_mask)
 
 
@@ -61,4 +60,4 @@ class MaskedCrossentropy(HeadLoss):
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the cross-entropy of each example, (...)."""
-        return _objective(y_true, **y_pred)
+        return _objective(y_true, y_pred)

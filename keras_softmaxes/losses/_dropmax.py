@@ -2,18 +2,16 @@
 
 from typing import Any
 
-from ..ops._dropmax import dropmax_terms
+from ..ops._dropmax import dropmax_objective_of
 from ..support._arguments import Tensor, check_not_negative
 from ..support._configuration import serializable
-from ..support._xla import xla_compiled
+from ..support._xla import xla_compiled_with_gradient
 from ._head_loss import HeadLoss
 
 
-@xla_compiled
+@xla_compiled_with_gradient
 def _objective(labels: Tensor, tensors: dict[str, Tensor], entropy_weight: float) -> Tensor:
-    terms = dropmax_terms(labels, **{"posterior_shift": None, **tensors})
-    fitted = terms["cross_entropy"] + terms["kl"] + terms["auxiliary"]
-    return fitted + entropy_weight * terms["negative_entropy"]
+    return dropmax_objective_of(labels, **tensors, entropy_weight=entropy_weight)
 
 
 @serializable

@@ -3,10 +3,13 @@
 from ..ops._lsoftmax import lsoftmax_cross_entropy
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
-from ..support._xla import xla_compiled
+from ..support._xla import xla_compiled_with_gradient
 from ._head_loss import HeadLoss
 
-_cross_entropy = xla_compiled(lsoftmax_cross_entropy)
+
+@xla_compiled_with_gradient
+def _cross_entropy(labels: Tensor, tensors: dict[str, Tensor]) -> Tensor:
+    return lsoftmax_cross_entropy(labels, **tensors)
 
 
 @serializable
@@ -48,4 +51,4 @@ class LSoftmaxLoss(HeadLoss):
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the cross-entropy of each example, (...)."""
-        return _cross_entropy(y_true, **y_pred)
+        return _cross_entropy(y_true, y_pred)

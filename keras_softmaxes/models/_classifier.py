@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -229,12 +230,12 @@ class Served(keras.Model):
         super().__init__(name=classifier.name, dtype=classifier.dtype_policy)
         self.parts = classifier.layers
         self.classifier_variables = classifier.variables
-        self.classify = lambda inputs: classifier(inputs, training=False)
+        self.outputs_of = partial(classifier.__call__, training=False)
         self.built = True  # which a classifier with an input signature is
 
     def call(self, inputs: Any) -> Tensor:
         """Return the class probabilities."""
-        return self.classify(inputs)["probabilities"]
+        return self.outputs_of(inputs)["probabilities"]
 
 
 def _split(metrics: Any) -> tuple[list[Any], Any]:

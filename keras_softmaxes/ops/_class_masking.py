@@ -65,9 +65,14 @@ def masked_cross_entropy(labels: Tensor, logits: Tensor, log_mask: Tensor) -> Te
 
 
 def masked_cross_entropy_of(target: Tensor, logits: Tensor, log_mask: Tensor) -> Tensor:
-    """Return `masked_cross_entropy` of a target that was read, as one-hot rows (..., classes)."""
-    masked = masked_logits(logits, ops.where(target == 1, 0, log_mask))
-    return ops.logsumexp(masked, axis=-1) - at_target(target, masked)
+    """Return `masked_cross_entropy` of a target that was read, as one-hot rows (..., classes).
+
+    The sum over (z_k + eps) exp(o_k) is taken as one over z_k exp(o_k) and one over eps exp(o_k),
+    which spares a logarithm for each class.
+    """
+    retained = ops.logsumexp(logits + ops.where(target == 1, 0, log_mask), axis=-1)
+    total = ops.logaddexp(retained, ops.logsumexp(logits, axis=-1) + LOG_EPSILON)
+    return total - at_target(target, logits)
 
 
 def completed_log_mask(target: Tensor, log_mask: Tensor, with_reserve: Tensor) -> Tensor:

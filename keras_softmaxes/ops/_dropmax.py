@@ -13,7 +13,7 @@ whose logarithm has no gradient. Everything stays in logits and logarithms.
 from keras import ops
 
 from ..support._arguments import Tensor, check_logits, check_positive, check_same_shape
-from ..support._labels import at_target, one_hot
+from ..support._labels import at_class, at_target, one_hot, one_hot_rows
 from ..support._tensors import at_least_float32
 from ._class_masking import masked_cross_entropy_of
 from ._divergences import bernoulli_cross_entropy, bernoulli_kl, bernoulli_negative_entropy
@@ -123,12 +123,13 @@ def dropmax_terms(
     log_mask = at_least_float32(log_mask)
     check_logits("logits", logits)
     check_same_shape(logits=logits, retain_logits=retain_logits, log_mask=log_mask)
-    target = one_hot(labels, logits)
-    divergence = at_target(target, ops.softplus(-retain_logits))
-    auxiliary = ops.zeros_like(divergence)
     if posterior_shift is not None:
         posterior_shift = at_least_float32(posterior_shift)
         check_same_shape(logits=logits, posterior_shift=posterior_shift)
+    target = one_hot(labels, logits)
+    divergence = ops.softplus(-at_target(target, retain_logits))
+    auxiliary = ops.zeros_like(divergence)
+    if posterior_shift is not None:
         posterior = posterior_logits(retain_logits, posterior_shift)
         others = (1 - target) * bernoulli_kl(posterior, retain_logits)
         divergence += ops.sum(others, axis=-1)
@@ -139,6 +140,55 @@ def dropmax_terms(
         "auxiliary": auxiliary,
         "negative_entropy": ops.sum(bernoulli_negative_entropy(retain_logits), axis=-1),
     }
+
+
+def dropmax_objective_of(
+    classes: Tensor,
+    logits: Tensor,
+    retain_logits: Tensor,
+    log_mask: Tensor,
+    posterior_shift: Tensor | None = None,
+    entropy_weight: float = 1.0,
+) -> Tensor:
+    """Return the sum of `dropmax_terms`, the entropy weighted by w, in one pass over the classes.
+
+    Divergence and entropy share softplus(a_k), which cancels where w is 1. With g_k r_k -
+    softplus(a_k + r_k) + softplus(r_k) for s_k,
+
+        kl + auxiliary + w negative_entropy = sum_k [ s_k + w rho_k a_k + (1 - w) softplus(a_k) ]
+                                              - s_t + softplus(-r_t) - a_t
+
+    Args:
+        classes: labels that were read, (...).
+        logits: o, as for `dropmax_terms`.
+        retain_logits: a, likewise.
+        log_mask: log z, likewise.
+        posterior_shift: r, likewise.
+        entropy_weight: w.
+
+    Returns:
+        (...), in nats.
+    """
+    cross_entropy = masked_cross_entropy_of(one_hot_rows(classes, logits), logits, log_mask)
+    target_logit = at_class(classes, retain_logits)
+    if posterior_shift is None:
+        negative_entropy = ops.sum(bernoulli_negative_entropy(retain_logits), axis=-1)
+        return cross_entropy + ops.softplus(-target_logit) + entropy_weight * negative_entropy
+    by_class = entropy_weight * ops.sigmoid(retain_logits) * retain_logits
+    by_class += _shared(retain_logits, posterior_shift)
+    if entropy_weight != 1:
+        by_class += (1 - entropy_weight) * ops.softplus(retain_logits)
+    target_shift = at_class(classes, posterior_shift)
+    of_target = ops.softplus(-target_shift) - target_logit - _shared(target_logit, target_shift)
+    return cross_entropy + of_target + ops.sum(by_class, axis=-1)
+
+
+def _shared(retain_logits: Tensor, posterior_shift: Tensor) -> Tensor:
+    """Return s of `dropmax_objective_of`, of every class."""
+    posterior = posterior_logits(retain_logits, posterior_shift)
+    difference = posterior - retain_logits  # r, through which a has its gradient
+    divergence = ops.sigmoid(posterior) * difference - ops.softplus(posterior)
+    return divergence + ops.softplus(posterior_shift)
 
 
 def dropmax_log_probabilities(logits: Tensor, retain_logits: Tensor) -> Tensor:

@@ -148,6 +148,21 @@ def at_target(target: Tensor, values: Tensor) -> Tensor:
     return ops.sum(ops.where(target == 0, 0, target * values), axis=-1)
 
 
+def at_class(classes: Tensor, values: Tensor) -> Tensor:
+    """Return the value of the class of each example, by its index.
+
+    Args:
+        classes: labels that `class_indices` has read, (...) int32.
+        values: (..., classes).
+
+    Returns:
+        (...), NaN where the label could not be read.
+    """
+    index = ops.expand_dims(ops.maximum(classes, 0), axis=-1)
+    chosen = ops.squeeze(ops.take_along_axis(values, index, axis=-1), axis=-1)
+    return ops.where(classes < 0, float("nan"), chosen)
+
+
 def _agree(shape: Any, other: Any) -> bool:
     return all(
         ours in (None, theirs) or theirs is None for ours, theirs in zip(shape, other, strict=True)

@@ -42,6 +42,53 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def xla_compiled_with_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Fuse a function and its gradient into one kernel, where that is possible.
+
+    `xla_compiled` makes two, of which the first hands every intermediate result to the second
+    through memory. It is for functions whose results each depend on tensors of their own alone: the
+    loss of an example on its scores, the mask of a class on its logit. What arrives at a result is
+    then multiplied with its part of the gradient. The gradient can be differentiated once more.
+
+    Args:
+        function: a pure function of a tensor, which is not differentiated, of a dict of tensors
+            (...) or (..., classes), and of Python arguments. It returns a tensor (...).
+
+    Returns:
+        A function of the same arguments, in that order.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    @xla_compiled
+    def value_and_gradient(
+        constant: Any, tensors: dict[str, Any], *settings: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(constant, tensors, *settings)
+        return value, tape.gradient(value, tensors, unconnected_gradients="zero")
+
+    @functools.wraps(function)
+    def call(constant: Any, tensors: dict[str, Any], *settings: Any) -> Any:
+        @tf.custom_gradient
+        def value_of(*values: Any) -> Any:
+            named = dict(zip(tensors, values, strict=True))
+            value, gradient = value_and_gradient(constant, named, *settings)
+
+            def backward(upstream: Any) -> list[Any]:
+                if upstream.shape.rank < values[0].shape.rank:
+                    upstream = upstream[..., tf.newaxis]
+                return [upstream * gradient[name] for name in tensors]
+
+            return value, backward
+
+        return value_of(*tensors.values())
+
+    return call
+
+
 def is_compiled() -> bool:
     """Tell whether XLA compiles what runs now, on TensorFlow. Nothing can be raised there.
 

@@ -34,8 +34,8 @@ def test_it_is_the_sum_of_the_terms(posterior, weight):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("posterior", ["label", "prior"])
-def test_the_compiled_kernel_has_the_gradient_of_the_op(posterior, mode):
+@pytest.mark.parametrize(("posterior", "weight"), [("label", 1.0), ("label", 0.1), ("prior", 0.1)])
+def test_the_compiled_kernel_has_the_gradient_of_the_op(posterior, weight, mode):
     outputs = make_outputs(posterior)
 
     def differentiated(function, mode="eager"):
@@ -45,8 +45,12 @@ def test_the_compiled_kernel_has_the_gradient_of_the_op(posterior, mode):
             mode,
         )[1]
 
-    ours = differentiated(lambda each: ks.losses.DropMaxLoss()(LABELS, each), mode)
-    plain = differentiated(lambda each: sum(terms(**each).values()) / 3)
+    def plain_loss(tensors):
+        each = terms(**tensors)
+        return (sum(each.values()) + (weight - 1) * each["negative_entropy"]) / 3
+
+    ours = differentiated(lambda each: ks.losses.DropMaxLoss(weight)(LABELS, each), mode)
+    plain = differentiated(plain_loss)
     np.testing.assert_allclose(ours, plain, atol=1e-6)
 
 

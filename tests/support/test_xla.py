@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_softmaxes.support import is_compiled, xla_compiled
+from keras_softmaxes.support._xla import xla_compiled_with_gradient
 
 
 def square_plus_one(x):
@@ -72,3 +73,56 @@ def test_it_is_told_where_xla_compiles():
 def test_other_backends_get_the_function_itself():
     is_same = xla_compiled(square_plus_one) is square_plus_one
     assert is_same == (keras.backend.backend() != "tensorflow")
+
+
+def shared_square(shift, tensors, power):
+    """Losses of examples: of one tensor alone the other's gradient is what stays."""
+    return ops.sum((tensors["one"] - shift) ** power * ops.sin(tensors["other"]), axis=-1)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("of_examples", [True, False])
+def test_gradients_of_one_kernel_are_those_of_the_function(compiled, of_examples):
+    """Weighted, of results of examples and of single classes, and once more differentiated."""
+    import tensorflow as tf
+
+    def by_class(shift, tensors, power):
+        return (tensors["one"] - shift) ** power * ops.sin(tensors["other"])
+
+    function = shared_square if of_examples else by_class
+    rng = np.random.default_rng(0)
+    one, other = (tf.constant(rng.normal(size=(4, 3))) for _ in range(2))
+    weights = tf.constant(rng.normal(size=(4,) if of_examples else (4, 3)))
+
+    def derivatives(function):
+        tensors = {"one": one, "other": other}
+        with tf.GradientTape() as outer:
+            outer.watch(tensors)
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                value = tf.reduce_sum(weights * function(tf.constant(0.5, one.dtype), tensors, 3))
+            first = tape.gradient(value, tensors)
+            summed = tf.reduce_sum(tf.sin(first["one"])) + tf.reduce_sum(first["other"])
+        return value, first, outer.gradient(summed, tensors)
+
+    kernel = tf.function(derivatives, jit_compile=True) if compiled else derivatives
+    kernel_of = xla_compiled_with_gradient(function)
+    for ours, plain in zip(
+        tf.nest.flatten(kernel(kernel_of)), tf.nest.flatten(derivatives(function)), strict=True
+    ):
+        np.testing.assert_allclose(ours, plain, rtol=1e-12)
+
+
+@pytest.mark.tensorflow
+def test_a_tensor_that_plays_no_part_has_a_gradient_of_zeros():
+    import tensorflow as tf
+
+    kernel = xla_compiled_with_gradient(lambda _, tensors: ops.sum(tensors["one"], axis=-1))
+    tensors = {"one": tf.ones((2, 3)), "other": tf.ones((2, 3))}
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        losses = kernel(tf.zeros(()), tensors)
+    gradients = tape.gradient(losses, tensors)
+    np.testing.assert_array_equal(gradients["one"], np.ones((2, 3)))
+    np.testing.assert_array_equal(gradients["other"], np.zeros((2, 3)))
