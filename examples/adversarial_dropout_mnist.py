@@ -4,10 +4,9 @@
 
 1,000 labelled images, 100 of each class drawn anew for each seed; in the semi-supervised methods
 the other 59,000 come without their labels. The network of the paper, with the cut at its 2,048
-features; Adam at 1e-3; weights that ramp up over 30 % of the steps, as the paper's do over 30 of
-100 epochs; the last model tested on all 10,000 test images. A step of a semi-supervised method has
-32 labelled and 96 unlabelled rows. "Plain" learns from the same 32 labelled rows, and "supervised"
-methods from 128.
+features; Adam at 1e-3; weights that ramp up over 30 % of the steps; the last model tested on all
+10,000 test images. A step of a semi-supervised method has 32 labelled and 96 unlabelled rows.
+"Plain" learns from the same 32 labelled rows, and "supervised" methods from 128.
 
 Trains what is missing, so it can be interrupted and run again. Prints each method's test error and
 its ratio to plain, with 95 % intervals over the seeds, and how often the loss under SAdD's mask is

@@ -11,6 +11,7 @@ means of Eqs. 21 and 22 with 95 % intervals; writes results.json, results.csv an
 """
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ ADAPTED_AFTER = 5
 BATCH_SIZE = 32
 LEARNING_RATE = 1e-3
 SCORES = ("mAP", "C-P", "C-R", "C-F1", "O-P", "O-R", "O-F1")
+# Where a run holds what it says of each label.
+LABEL_MEASURES = [
+    ("average_precision",),
+    *(("measured", measure) for measure in separability.MEASURES),
+]
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,12 @@ METHODS = {
 def main() -> None:
     args = parse_arguments()
     data = mulan.load(args.dataset, args.data_dir)
-    settings = {"dataset": args.dataset, "epochs": args.epochs, "learning_rate": LEARNING_RATE}
+    settings = {
+        "dataset": args.dataset,
+        "epochs": args.epochs,
+        "learning_rate": LEARNING_RATE,
+        "separability": "present against absent",  # earlier runs measured labels against others
+    }
     runs = Runs(args.out or f"results/gsoftmax_multilabel/{args.dataset}", settings)
 
     def train(name: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
@@ -178,26 +189,49 @@ def parts(model: keras.Model) -> tuple[keras.Model, keras.layers.Layer]:
 def evaluate(model: keras.Model, data: mulan.MultiLabel) -> dict[str, Any]:
     """Return the scores of Eqs. 21 and 22 in per cent, and what the analysis needs of each label.
 
-    The Gaussians are those of x+, the number that speaks for a label: measured on the test examples
-    that have it, and as learned.
+    That is compactness, separability and their ratio of x+, the number that speaks for a label, on
+    the test examples that have it against those that do not; and, of a pair, those of the learned
+    Gaussian of x+ against that of x-, the number that speaks for the label's absence. Of a model
+    that has diverged all is NaN.
     """
     predicted = model.predict(data.x_test, verbose=0)
+    if not np.isfinite(predicted).all():
+        return diverged(len(data.labels))
     network, layer = parts(model)
     is_pair = isinstance(layer, ks.layers.PairedGSoftmax)
-    logits, gaussians = network.predict(data.x_test, verbose=0), layer
+    logits = network.predict(data.x_test, verbose=0)
+    gaussians = {}
     if is_pair:
-        logits, gaussians = keras.ops.convert_to_numpy(layer.logits(logits)), layer.positive
-    measured = separability.measures(*separability.class_gaussians(logits, data.y_test))
-    learned = separability.measures(
-        *(keras.ops.convert_to_numpy(each) for each in (gaussians.mean, gaussians.stddev))
-    )
+        logits = keras.ops.convert_to_numpy(layer.logits(logits))
+        gaussians["learned"] = [learned(each) for each in (layer.positive, layer.negative)]
+    gaussians["measured"] = [
+        separability.class_gaussians(logits, present) for present in (data.y_test, 1 - data.y_test)
+    ]
     precision = average_precision_score(data.y_test, predicted, average=None)
     return {
         **{name: 100 * value for name, value in scores(data.y_test, predicted, is_pair).items()},
         "average_precision": precision.tolist(),
-        "measured": {name: values.tolist() for name, values in measured.items()},
-        "learned": {name: values.tolist() for name, values in learned.items()},
+        **{
+            source: {
+                name: values.tolist() for name, values in separability.label_measures(*pair).items()
+            }
+            for source, pair in gaussians.items()
+        },
     }
+
+
+def diverged(labels: int) -> dict[str, Any]:
+    """Return what `evaluate` does, without a number in it."""
+    values = [math.nan] * labels
+    measures = dict.fromkeys(separability.MEASURES, values)
+    per_label = {"average_precision": values, "measured": measures, "learned": measures}
+    return {**dict.fromkeys(SCORES, math.nan), **per_label}
+
+
+def learned(layer: ks.layers.GSoftmax) -> tuple[np.ndarray, np.ndarray]:
+    """Return mu and sigma of each label as they were learned."""
+    mean, stddev = map(keras.ops.convert_to_numpy, (layer.mean, layer.stddev))
+    return mean, stddev
 
 
 def scores(labels: np.ndarray, predicted: np.ndarray, are_probabilities: bool) -> dict[str, float]:
@@ -217,11 +251,17 @@ def scores(labels: np.ndarray, predicted: np.ndarray, are_probabilities: bool) -
 
 
 def summarise(results: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Return each method's mean scores, and its gain in mAP over its baseline, paired by seed."""
-    summary = {}
+    """Return each method's mean scores, and its gain in mAP over its baseline, paired by seed.
+
+    And of each label the means over the seeds of its average precision and of what was measured of
+    it on test examples.
+    """
+    summary: dict[str, dict[str, Any]] = {}
     for name, done in results.items():
         means = {score: mean_interval([run[score] for run in done]) for score in SCORES}
         summary[name] = {score: interval.plain() for score, interval in means.items()}
+        for source in LABEL_MEASURES:
+            summary[name][source[-1]] = label_means(done, *source).round(6).tolist()
         baseline = METHODS[name].baseline
         if name != baseline:
             summary[name]["gain in mAP"] = gain(done, results[baseline]).plain()
@@ -238,14 +278,17 @@ def show(summary: dict[str, dict[str, Any]], title: str) -> None:
     table = Table("method", "mAP [95 %]", "gain [95 %]", *SCORES[1:], title=title)
     for name, row in summary.items():
         over_baseline = describe(row["gain in mAP"]) if "gain in mAP" in row else ""
-        others = [f"{row[score]['estimate']:.1f}" for score in SCORES[1:]]
+        others = [f"{number(row[score]['estimate']):.1f}" for score in SCORES[1:]]
         table.add_row(METHODS[name].title, describe(row["mAP"]), over_baseline, *others)
     Console(width=140).print(table)
 
 
 def describe(interval: dict[str, float | None]) -> str:
-    values = {name: float("nan") if value is None else value for name, value in interval.items()}
-    return Interval(**values).describe()
+    return Interval(**{name: number(value) for name, value in interval.items()}).describe()
+
+
+def number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def analyse(results: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -316,13 +359,12 @@ def draw_classes(
 ) -> None:
     """Draw what is measured of each label, without and with the Gaussian term (Fig. 6)."""
     figure, rows = plt.subplots(4, 1, figsize=(8, 8), sharex=True, layout="constrained")
-    paths = [("average_precision",), *(("measured", each) for each in separability.MEASURES)]
-    for axes, source in zip(rows, paths, strict=True):
+    for axes, source in zip(rows, LABEL_MEASURES, strict=True):
         for offset, name in ((-0.2, "pair"), (0.2, "pair_0_1")):
             heights = label_means(results[name], *source)
             axes.bar(np.arange(len(labels)) + offset, heights, 0.4, label=METHODS[name].title)
         axes.set_ylabel(source[-1].replace("_", " "))
-    figure.suptitle(f"{title}: test examples with the label")
+    figure.suptitle(f"{title}: test examples with the label against those without")
     figure.legend(*rows[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     rows[-1].set_xticks(range(len(labels)), labels, rotation=30)
     figure.savefig(path, dpi=150)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from typing import Any
 
 import keras
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+# How the numbers that JSON has no word for are written.
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 PACKAGES = ["keras-softmaxes", "keras", keras.backend.backend(), "numpy"]
 
@@ -24,6 +28,9 @@ if keras.backend.backend() == "tensorflow":
 class Runs:
     """A folder with one JSON file for each run of a method with a seed, and room for its model.
 
+    A run that diverged is kept like any other, its NaN as `write_json` spells it: the same seed
+    would diverge again. A file that is not whole ends the program by its name.
+
     Args:
         folder: where the files are.
         settings: what all runs share. A folder that holds runs of other settings, or of other
@@ -35,10 +42,10 @@ class Runs:
         settings = {**settings, "versions": versions()}
         (self.folder / "runs").mkdir(parents=True, exist_ok=True)
         known = self.folder / "settings.json"
-        if known.exists() and (changes := _changes(json.loads(known.read_text()), settings)):
+        advice = "Choose another --out, or delete the folder."
+        if known.exists() and (changes := _changes(read_json(known, advice), settings)):
             raise SystemExit(
-                f"{self.folder} holds runs of other settings: {'; '.join(changes)}.\n"
-                "Choose another --out, or delete the folder."
+                f"{self.folder} holds runs of other settings: {'; '.join(changes)}.\n{advice}"
             )
         write_json(known, settings)
 
@@ -58,14 +65,13 @@ class Runs:
             train: trains a method with a seed and some callbacks, saves its model at
                 `self.model_path` if it is needed again, and returns what to remember of the run.
         """
-        missing = [
-            (method, seed)
-            for seed in seeds
-            for method in methods
-            if not self._result_path(method, seed).exists()
-        ]
+        pairs = [(method, seed) for seed in seeds for method in methods]
+        missing = [pair for pair in pairs if not self._result_path(*pair).exists()]
+        for pair in pairs:
+            if pair not in missing:
+                self.result(*pair)  # a broken file is told of before hours of training, not after
         with _progress() as progress:
-            total = len(seeds) * len(methods)
+            total = len(pairs)
             overall = progress.add_task("runs", total=total, completed=total - len(missing))
             for method, seed in missing:
                 task = progress.add_task(f"{method}, seed {seed}", total=epochs)
@@ -84,7 +90,15 @@ class Runs:
 
     def result(self, method: str, seed: int) -> dict[str, Any]:
         """Return what was remembered of a run."""
-        return json.loads(self._result_path(method, seed).read_text())
+        path = self._result_path(method, seed)
+        advice = "Delete it, and the same command does that run again."
+        result = read_json(path, advice)
+        if not isinstance(result, dict) or (method, seed) != (
+            result.get("method"),
+            result.get("seed"),
+        ):
+            raise SystemExit(f"{path} is not the result of {method}, seed {seed}.\n{advice}")
+        return result
 
     def model_path(self, method: str, seed: int) -> Path:
         """Return where the model of a run is."""
@@ -95,10 +109,37 @@ class Runs:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file at once or not at all."""
+    """Write a JSON file at once or not at all.
+
+    JSON has no NaN and no infinity: they are written as the strings "NaN", "Infinity" and
+    "-Infinity", which `read_json` makes numbers again.
+    """
+
+    def spelled(value: Any) -> Any:
+        is_number = isinstance(value, float) and not math.isfinite(value)
+        return json.dumps(value) if is_number else value
+
+    text = json.dumps(keras.tree.map_structure(spelled, content), indent=1, allow_nan=False)
     unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    unfinished.write_text(text + "\n")
     os.replace(unfinished, path)
+
+
+def read_json(path: Path, advice: str) -> Any:
+    """Read what `write_json` wrote.
+
+    Args:
+        path: the file.
+        advice: what to do about a file that is cut off or otherwise broken, which ends the program.
+    """
+
+    def number(value: Any) -> Any:
+        return NOT_FINITE.get(value, value) if isinstance(value, str) else value
+
+    try:
+        return keras.tree.map_structure(number, json.loads(path.read_text()))
+    except ValueError as error:
+        raise SystemExit(f"{path} is broken: {error}.\n{advice}") from error
 
 
 def versions() -> dict[str, str]:

@@ -65,6 +65,37 @@ def test_class_gaussians_are_of_the_examples_of_the_class():
     np.testing.assert_allclose(stddev, [1, 2])
 
 
+def kl(mean, stddev, other_mean, other_stddev):
+    """Eq. 18 as printed."""
+    squares = stddev**2 + (mean - other_mean) ** 2
+    return np.log(other_stddev / stddev) + squares / (2 * other_stddev**2) - 1 / 2
+
+
+def test_a_label_is_measured_against_its_own_absence():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(50, 3)) * [1, 2, 3]
+    labels = (rng.uniform(size=(50, 3)) < 0.4).astype(int)
+    logits += [4, 1, 0] * labels
+    present = separability.class_gaussians(logits, labels)
+    absent = separability.class_gaussians(logits, 1 - labels)
+    measures = separability.label_measures(present, absent)
+    for number in range(3):
+        x, has = logits[:, number], labels[:, number] == 1
+        here, there = (x[has].mean(), x[has].std()), (x[~has].mean(), x[~has].std())
+        separation = (kl(*here, *there) + kl(*there, *here)) / 2
+        expected = (1 / here[1], separation, separation / here[1])
+        got = [measures[name][number] for name in separability.MEASURES]
+        np.testing.assert_allclose(got, expected, rtol=1e-5)
+    assert measures["separability"].argmax() == 0
+
+
+@pytest.mark.parametrize(("mean", "stddev"), [(np.nan, 2.0), (1.0, np.inf), (1.0, 0.0)])
+def test_the_measures_of_what_diverged_are_nan(mean, stddev):
+    measures = separability.measures(np.array([0.0, mean]), np.array([1.0, stddev]))
+    assert set(measures) == set(separability.MEASURES)
+    assert all(np.isnan(values).all() and values.shape == (2,) for values in measures.values())
+
+
 def test_the_tables_v_and_vi_are_scipys():
     rng = np.random.default_rng(0)
     precision = {name: rng.uniform(size=6) for name in "abcd"}
@@ -99,6 +130,61 @@ def test_the_parts_are_the_whole(name, tmp_path):
     outputs = outputs["probabilities"] if isinstance(outputs, dict) else outputs
     np.testing.assert_allclose(outputs, model.predict(problem.x_test, verbose=0), atol=1e-6)
     assert (name.startswith("single")) == isinstance(layer, ks.layers.GSoftmax)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["pair_0.1_1", "single_0_1"])
+def test_what_is_remembered_of_a_label(name, tmp_path):
+    write_problem(tmp_path, "scene", labels=3)
+    problem = mulan.load("scene", tmp_path)
+    model = gsoftmax_multilabel.compiled_model(gsoftmax_multilabel.METHODS[name], problem)
+    remembered = gsoftmax_multilabel.evaluate(model, problem)
+    network, layer = gsoftmax_multilabel.parts(model)
+    x = network(problem.x_test)
+    x = np.asarray(layer.logits(x) if name.startswith("pair") else x)
+    has = problem.y_test == 1
+    for label in range(3):
+        deviation = x[has[:, label], label].std()
+        assert remembered["measured"]["compactness"][label] == pytest.approx(1 / deviation, 1e-4)
+    if name.startswith("pair"):  # one Gaussian of x+, one of x-, which start alike
+        np.testing.assert_allclose(remembered["learned"]["separability"], 0, atol=1e-9)
+        layer.negative.mean.assign([1.0, 2.0, 3.0])
+        learned = gsoftmax_multilabel.evaluate(model, problem)["learned"]
+        np.testing.assert_allclose(
+            learned["separability"], (np.array([0.9, 1.9, 2.9]) ** 2) / 2, rtol=1e-5
+        )
+    else:
+        assert "learned" not in remembered
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:An input array is constant", "ignore:Degrees of freedom")
+def test_a_model_that_diverged_leaves_nan_and_not_an_error(tmp_path):
+    write_problem(tmp_path, "scene", labels=3)
+    problem = mulan.load("scene", tmp_path)
+    names = ("pair", "pair_0_1", "pair_0_5")
+    models = {
+        name: gsoftmax_multilabel.compiled_model(gsoftmax_multilabel.METHODS[name], problem)
+        for name in names
+    }
+    models["pair_0_1"].head.logits.bias.assign([np.nan, 0.0, 0.0])
+    results = {
+        name: [gsoftmax_multilabel.evaluate(model, problem)] * 2 for name, model in models.items()
+    }
+    lost, whole = results["pair_0_1"][0], results["pair_0_5"][0]
+    assert lost.keys() == whole.keys()
+    for key, value in lost.items():
+        assert np.isnan(np.array(list(value.values()) if isinstance(value, dict) else value)).all()
+        assert np.shape(value) == np.shape(whole[key])
+    summary = gsoftmax_multilabel.summarise(results)
+    assert summary["pair_0_1"]["mAP"]["estimate"] is None
+    assert summary["pair_0_5"]["mAP"]["estimate"] is not None
+    analysis = gsoftmax_multilabel.analyse(results)
+    p_values = analysis["p-value of the paired t-test against the baseline"]
+    assert np.isnan(p_values["pair_0_1"])
+    gsoftmax_multilabel.show(summary, "title")
+    gsoftmax_multilabel.draw(results, "title", tmp_path / "results.png")
+    gsoftmax_multilabel.draw_classes(results, problem.labels, "title", tmp_path / "classes.png")
 
 
 @pytest.mark.slow

@@ -1,0 +1,200 @@
+"""The numbers that the pages of docs/ print are those of the JSON files beside them."""
+
+import json
+import re
+from itertools import chain
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from intervals import Interval, mean_interval, ratio_interval
+
+DOCS = ROOT / "docs"
+RESULTS = DOCS / "results"
+
+# Intervals of runs of which no file is kept; the pages say so.
+NOT_KEPT = {"3.00, 3.22", "0.559, 0.674", "1.27, 1.50"}
+
+
+def read(path):
+    return json.loads((RESULTS / path).read_text())
+
+
+def table(page, number):
+    """Return a table's rows of cells, without its head, links and bold type."""
+    text = (RESULTS / page / "README.md").read_text()
+    text = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text.replace("**", ""))
+    lines = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)[number].splitlines()[2:]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def methods(path, names=None):
+    """Return the mean of each method and, but for the first, its ratio to the first."""
+    rows = read(path)["methods"]
+    errors = {name: rows[name]["test_errors"] for name in names or rows}
+    return compared(errors, {name: row["mean"] for name, row in rows.items()})
+
+
+def compared(errors, means=None):
+    """Return the same as it is printed, of test errors; JSON files hold the means too."""
+    reference = next(iter(errors.values()))
+    rows = []
+    for name, values in errors.items():
+        mean, ratio = mean_interval(values), ratio_interval(values, reference)
+        assert means is None or mean.plain() == means[name], name
+        rows.append([mean.describe(), *([ratio.describe(3)] if rows else [])])
+    return rows
+
+
+def along(path, *names):
+    """Return the means and ratios of some methods as one row."""
+    return list(chain.from_iterable(methods(path, names)))
+
+
+def large_margin(experiment):
+    shares = read(f"large_margin/tiny_imagenet_100x32-{experiment}/{experiment}.json")["shares"]
+    for rows in shares.values():
+        errors = {name: row["test_errors"] for name, row in rows.items()}
+        means = {name: row["mean"] for name, row in rows.items()}
+        trained = [f"{np.mean(row['train_errors']):.1f}" for row in rows.values()]
+        for row, error in zip(compared(errors, means), trained, strict=True):
+            yield [*row, error] if experiment == "noise" else row
+
+
+def several_labels():
+    """Return mAP, gain, C-F1 and O-F1 of each method, of scene and then of yeast."""
+    scene, yeast = (read(f"gsoftmax/{name}/results.json")["methods"] for name in ("scene", "yeast"))
+    for name in scene:
+        row = []
+        for found in (scene[name], yeast[name]):
+            if "gain in mAP" in found:
+                gain = Interval(**found["gain in mAP"])
+                row += [f"{found['mAP']['estimate']:.2f}", gain.describe()]
+            else:
+                row += [Interval(**found["mAP"]).describe()]
+            row += [f"{found[score]['estimate']:.1f}" for score in ("C-F1", "O-F1")]
+        yield row
+
+
+def label_means():
+    """Return what is measured of labels without and with the Gaussian term (Fig. 8)."""
+    found = [read(f"gsoftmax/{each}/results.json")["methods"] for each in ("scene", "yeast")]
+    for name in ("pair", "pair_0_1"):
+        measures = ("compactness", "separability", "ratio")
+        yield [f"{np.mean(each[name][measure]):.2f}" for each in found for measure in measures]
+
+
+def significances():
+    """Return the p-values of Table V."""
+    name = "p-value of the paired t-test against the baseline"
+    scene, yeast = (
+        read(f"gsoftmax/{dataset}/results.json")["analysis"][name] for dataset in ("scene", "yeast")
+    )
+    return [[f"{scene[each]:.4f}", f"{yeast[each]:.4f}"] for each in scene]
+
+
+def correlations():
+    """Return Pearson's coefficients and their p-values of Table VI."""
+    for source in ("measured", "learned"):
+        name = f"correlation with average precision, {source}"
+        found = [
+            read(f"gsoftmax/{each}/results.json")["analysis"][name] for each in ("scene", "yeast")
+        ]
+        for measure in found[0]:
+            cells = (
+                [f"{each[measure]['Pearson']:.2f}", f"{each[measure]['p-value']:.3f}"]
+                for each in found
+            )
+            yield list(chain.from_iterable(cells))
+
+
+def sparsity():
+    columns = {"reconstruction_error": 4, "mean_activation": 3, "active": 3, "dead_units": 3}
+    for runs in read("adversarial_dropout/sparsity/results.json")["autoencoders"].values():
+        yield [
+            mean_interval([run[name] for run in runs]).describe(digits)
+            for name, digits in columns.items()
+        ]
+
+
+def holdout_errors():
+    found = read("dropmax_table/1000/search.json")["holdout_errors"]
+    for name in ("class_sampling", "class_dropout", "dropmax_prior"):
+        errors = [np.mean(values) for key, values in found.items() if key.startswith(name)]
+        yield [", ".join(f"{error:.2f}" for error in errors)]
+
+
+TABLES = {
+    ("compare", 0): lambda: [
+        along(f"compare/{name}/results.json", "softmax", "dropmax", "dropmax_prior")
+        for name in ("mnist-1000", "digits-1000", "digits-1000-long", "digits-300")
+    ],
+    ("compare", 1): lambda: methods("compare/digits-1000/results.json"),
+    ("dropmax_mnist", 0): lambda: [
+        along(f"dropmax_mnist/{size}/results.json", "softmax", "dropmax") for size in (1000, 5000)
+    ],
+    ("dropmax_table", 0): lambda: methods("dropmax_table/1000/results.json"),
+    ("dropmax_table", 1): lambda: methods("dropmax_table/5000/results.json"),
+    ("dropmax_table", 2): lambda: list(holdout_errors()),
+    ("decision_boundaries", 0): lambda: compared(
+        read("decision_boundaries/decision_boundaries.json")["test_errors"]
+    ),
+    ("adversarial_dropout", 0): lambda: [
+        along(f"adversarial_dropout/{steps}/results.json", "plain", "vadd")
+        for steps in (5000, 12000)
+    ],
+    ("adversarial_dropout", 1): lambda: [
+        along("adversarial_dropout/8000/results.json", "plain", "vadd_entropy")
+    ],
+    ("adversarial_dropout", 2): lambda: methods("adversarial_dropout/5000-rivals/results.json"),
+    ("adversarial_dropout", 4): lambda: list(sparsity()),
+    ("gsoftmax", 0): lambda: list(several_labels()),
+    ("gsoftmax", 1): significances,
+    ("gsoftmax", 2): lambda: list(label_means()),
+    ("gsoftmax", 3): lambda: list(correlations()),
+    ("gsoftmax", 4): lambda: methods("gsoftmax/fashion_mnist/results.json"),
+    ("large_margin", 0): lambda: list(large_margin("noise")),
+    ("large_margin", 1): lambda: list(large_margin("ablation")),
+    ("large_margin", 2): lambda: list(large_margin("samples")),
+}
+
+
+@pytest.mark.parametrize(("page", "number"), TABLES)
+def test_a_table_prints_its_results(page, number):
+    printed, expected = table(page, number), TABLES[page, number]()
+    assert len(printed) == len(expected)
+    for cells, numbers in zip(printed, expected, strict=True):
+        among = iter(cells)  # in this order, other cells between them
+        assert all(number in among for number in numbers), f"{cells} does not print {numbers}"
+
+
+def intervals():
+    """Return every interval of docs/results, as the JSON files have it or as tables compute it."""
+    found = []
+
+    def keep(item):
+        if item.get("low") is not None:
+            found.append((item["low"], item["high"]))
+        return item
+
+    for path in RESULTS.rglob("*.json"):
+        json.loads(path.read_text(), object_hook=keep)
+    computed = (cell for make in TABLES.values() for row in make() for cell in row)
+    brackets = (re.search(r"\[(.*), (.*)\]", cell) for cell in computed)
+    return found + [tuple(map(float, each.groups())) for each in brackets if each]
+
+
+def test_every_interval_on_the_pages_is_one_of_a_result():
+    known = intervals()
+    for page in DOCS.rglob("*.md"):
+        for bounds in re.findall(r"\[(-?\d+\.\d+, -?\d+\.\d+)\]", page.read_text()):
+            digits = len(bounds.split(".")[-1])
+            printed = (f"{low:.{digits}f}, {high:.{digits}f}" for low, high in known)
+            assert bounds in NOT_KEPT or bounds in printed, f"{page}: [{bounds}]"
+
+
+def test_the_regularisation_page_prints_its_differences():
+    differences = read("regularization/results.json")["differences"].values()
+    for cells, difference in zip(table("regularization", 0), differences, strict=True):
+        printed = re.match(r"[\d.e-]*\d", cells[1])[0]
+        assert float(printed) == float(f"{difference:.1e}")
