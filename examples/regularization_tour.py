@@ -151,7 +151,7 @@ def weight_scaling() -> Claim:
         last = layers.Dense(3, activation="softmax", bias_initializer="random_normal")
         model = keras.Sequential([*sequence, last])
         x = rng.normal(size=(1, size)).astype("float32")
-        measured.append(ks.models.dropout_ensemble(model, x, "weight_scaling")[0])
+        measured.append(ks.models.dropout_ensemble(model, x, "weight_scaling")["mean"][0])
         kernel, bias = model.get_weights()
         masks = np.array(list(itertools.product([0, 2], repeat=int(size))))
         logits = (masks * x) @ kernel.astype("float64") + bias

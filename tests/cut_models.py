@@ -7,7 +7,7 @@ from problems import CLASSES
 
 import keras_softmaxes as ks
 from keras_softmaxes.models._cut import cut_of
-from keras_softmaxes.support import INDEX
+from keras_softmaxes.support._arguments import INDEX
 
 P = ks.perturbations
 

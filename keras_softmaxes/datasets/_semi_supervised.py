@@ -24,7 +24,8 @@ def semi_supervised(
     """Return batches of labelled and unlabelled rows, for `fit`.
 
     Each batch is (x, y, weight) with as many rows of either kind as is asked for, spread evenly.
-    An unlabelled row has the weight 0, and a label that means nothing. A labelled one has the
+    An unlabelled row has the weight 0, and the class -1 where labels are integers, else a label
+    that means nothing. A labelled one has the
     weight rows / labelled rows, so that Keras's loss, the sum over all rows divided by their
     number, is the mean over the labelled rows; also on replicas, where each has as many rows.
 
@@ -91,9 +92,11 @@ def semi_supervised(
 
     def join(known: Any, others: Any) -> Any:
         x, y = known
-        anything = tf.repeat(y[:1], unlabelled_batch_size, axis=0)
+        is_class = y.dtype.is_integer and not y.dtype.is_unsigned and y.shape.rank == 1
+        without = -tf.ones_like(y[:1]) if is_class else y[:1]
+        without = tf.repeat(without, unlabelled_batch_size, axis=0)
         x = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), x, others)
-        batch = (x, tf.concat([y, anything], axis=0), weights)
+        batch = (x, tf.concat([y, without], axis=0), weights)
         return tf.nest.map_structure(lambda each: tf.gather(each, order), batch)
 
     return tf.data.Dataset.zip((labelled, unlabelled)).map(join).prefetch(tf.data.AUTOTUNE)
@@ -136,10 +139,8 @@ def _numbered(labelled: Any, unlabelled: Any) -> tuple[Any, Any]:
         x, y = row
         return {"inputs": x, INDEX: index}, y
 
-    return (
-        labelled.enumerate().map(with_index),
-        unlabelled.enumerate(count).map(lambda index, x: {"inputs": x, INDEX: index}),
-    )
+    others = unlabelled.enumerate(count).map(lambda index, x: {"inputs": x, INDEX: index})
+    return labelled.enumerate().map(with_index), others
 
 
 def _shuffled(rows: Any, buffer: int, seed: int | None) -> Any:

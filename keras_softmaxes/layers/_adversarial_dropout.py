@@ -9,11 +9,11 @@ from ..ops._adversarial_dropout import adversarial_mask, most_flips
 from ..support._arguments import Tensor, check_share, invalid, static_shape
 from ..support._configuration import serializable
 from ..support._tensors import at_least_float32
-from ._random import draw_uniform
+from ._random import Seeded, draw_uniform
 
 
 @serializable
-class AdversarialDropout(keras.layers.Layer):
+class AdversarialDropout(Seeded):
     """Dropout whose masks a model with the mixin also chooses adversarially.
 
     In an ordinary model this is ordinary dropout: in training a unit stays with the probability
@@ -60,10 +60,8 @@ class AdversarialDropout(keras.layers.Layer):
         self, rate: float = 0.5, budget: float = 0.05, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        check_share("rate", rate, below_one=True)
-        check_share("budget", budget)
-        self.rate: float = rate
-        self.budget: float = budget
+        self.rate: float = check_share("rate", rate, below_one=True)
+        self.budget: float = check_share("budget", budget)
         self.seed: int | None = seed
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
         self.supports_masking: bool = True

@@ -58,24 +58,8 @@ class ClassAttention(LinearHead):
         and 6 (https://arxiv.org/abs/1712.07834).
     """
 
-    def __init__(
-        self,
-        units: int,
-        *,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            units,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            **kwargs,
-        )
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(units, **kwargs)
         self.attention = self.branch("attention")
 
     def call(self, features: Tensor) -> dict[str, Tensor]:

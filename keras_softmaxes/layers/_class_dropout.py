@@ -53,28 +53,10 @@ class ClassDropout(ClassMasking):
     """
 
     def __init__(
-        self,
-        units: int,
-        retain: float = 0.4,
-        seed: int | None = None,
-        *,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **kwargs: Any,
+        self, units: int, retain: float = 0.4, seed: int | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(
-            units,
-            seed,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            **kwargs,
-        )
-        check_share("retain", retain, above_zero=True)
-        self.retain = float(retain)
+        super().__init__(units, seed, **kwargs)
+        self.retain = float(check_share("retain", retain, above_zero=True))
 
     def draw_log_masks(
         self, logits: Tensor, generator: keras.random.SeedGenerator

@@ -63,28 +63,10 @@ class ClassSampling(ClassMasking):
     """
 
     def __init__(
-        self,
-        units: int,
-        fraction: float = 0.4,
-        seed: int | None = None,
-        *,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **kwargs: Any,
+        self, units: int, fraction: float = 0.4, seed: int | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(
-            units,
-            seed,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            **kwargs,
-        )
-        check_share("fraction", fraction, above_zero=True)
-        self.fraction = float(fraction)
+        super().__init__(units, seed, **kwargs)
+        self.fraction = float(check_share("fraction", fraction, above_zero=True))
         self.drawn = round(self.fraction * self.units)
         if self.drawn < 2:
             raise invalid("fraction", f"a share of at least two of {units} classes", repr(fraction))

@@ -75,26 +75,11 @@ class DropMax(StochasticHead):
         temperature: float = 0.1,
         posterior: Literal["label", "prior"] = "label",
         seed: int | None = None,
-        *,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units,
-            seed,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            **kwargs,
-        )
-        check_positive("temperature", temperature)
-        check_choice("posterior", posterior, ("label", "prior"))
-        self.temperature = temperature
-        self.posterior = posterior
+        super().__init__(units, seed, **kwargs)
+        self.temperature = check_positive("temperature", temperature)
+        self.posterior = check_choice("posterior", posterior, ("label", "prior"))
         self.retain = self.branch("retain")
         self.shift = self.branch("shift") if posterior == "label" else None
 

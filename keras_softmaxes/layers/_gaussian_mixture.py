@@ -70,8 +70,7 @@ class GaussianMixture(Head):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, **kwargs)
-        check_boolean("learn_covariance", learn_covariance)
-        self.learn_covariance = learn_covariance
+        self.learn_covariance = check_boolean("learn_covariance", learn_covariance)
         self.mean_initializer = keras.initializers.get(mean_initializer)
         self.mean_regularizer = keras.regularizers.get(mean_regularizer)
 

@@ -79,12 +79,11 @@ class GSoftmax(keras.layers.Layer):
     ) -> None:
         # Keras's autocast would round logits of float32 to half precision in mixed precision.
         super().__init__(autocast=False, **kwargs)
-        check_not_negative("scale", scale)
-        self.scale = float(scale)
+        self.scale = float(check_not_negative("scale", scale))
         self.start = {"mean": _start("mean", mean), "stddev": _start("stddev", stddev)}
-        _check_stddev(self.start["stddev"])
-        check_boolean("learn", learn)
-        self.learn = learn
+        if np.min(self.start["stddev"]) < SMALLEST_STDDEV:
+            raise invalid("stddev", f"at least {SMALLEST_STDDEV}", repr(self.start["stddev"]))
+        self.learn = check_boolean("learn", learn)
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -94,7 +93,7 @@ class GSoftmax(keras.layers.Layer):
             expected = "shape (batch, ..., classes) with a known number of classes, at least 2"
             raise invalid("logits", expected, f"a tensor of shape {input_shape}")
         self.mean = self._parameter("mean", classes)
-        self.stddev = self._parameter("stddev", classes, constraint=_AtLeast(SMALLEST_STDDEV))
+        self.stddev = self._parameter("stddev", classes, constraint=_far_from_zero)
 
     def call(self, logits: Tensor, training: bool = False) -> Tensor:
         """Return x + lambda Phi(x; mu, sigma)."""
@@ -154,9 +153,7 @@ class GSoftmax(keras.layers.Layer):
             raise invalid(name, f"a number, or one for each of {classes} classes", self.start[name])
         return self.add_weight(
             shape=(classes,),
-            initializer=lambda shape, dtype: (
-                ops.convert_to_tensor(start, dtype) * ops.ones(shape, dtype)
-            ),
+            initializer=keras.initializers.Constant(start),
             trainable=self.learn and self.scale > 0,
             constraint=constraint,
             autocast=False,
@@ -164,14 +161,9 @@ class GSoftmax(keras.layers.Layer):
         )
 
 
-class _AtLeast(keras.constraints.Constraint):
-    """Keeps a variable from falling below a number."""
-
-    def __init__(self, least: float) -> None:
-        self.least = least
-
-    def __call__(self, value: Tensor) -> Tensor:
-        return ops.maximum(value, self.least)
+def _far_from_zero(stddev: Tensor) -> Tensor:
+    """Keep standard deviations from falling below the smallest, as a constraint."""
+    return ops.maximum(stddev, SMALLEST_STDDEV)
 
 
 def _start(argument: str, value: Any) -> float | list[float]:
@@ -182,11 +174,6 @@ def _start(argument: str, value: Any) -> float | list[float]:
     return start.tolist()
 
 
-def _check_stddev(start: float | list[float]) -> None:
-    if np.min(start) < SMALLEST_STDDEV:
-        raise invalid("stddev", f"at least {SMALLEST_STDDEV}", repr(start))
-
-
 def _moments(data: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the population deviation of each column, merged batch by batch."""
     count, mean, squares = 0, np.zeros(()), np.zeros(())
@@ -194,6 +181,9 @@ def _moments(data: Any) -> tuple[np.ndarray, np.ndarray]:
         rows = keras.ops.convert_to_numpy(batch).astype("float64")
         if rows.ndim != 2 or rows.shape[0] < 1 or rows.shape[1] < 2:
             raise invalid("data", "logits of shape (examples, classes)", f"shape {rows.shape}")
+        if count and rows.shape[1:] != mean.shape:
+            expected = f"as many classes in each batch as in the first, {len(mean)}"
+            raise invalid("data", expected, f"a batch of shape {rows.shape}")
         if not np.isfinite(rows).all():
             raise invalid("data", "finite logits", f"values from {rows.min()} to {rows.max()}")
         share = len(rows) / (count + len(rows))

@@ -6,6 +6,7 @@ import keras
 
 from ..support._arguments import Tensor, check_integer, invalid
 from ..support._configuration import serializable
+from ._random import Seeded
 
 MOST_TENSORS = 64  # that a head may return with a mask of padding
 
@@ -50,8 +51,7 @@ class Head(keras.layers.Layer):
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_integer("units", units, least=2)
-        self.units: int = int(units)
+        self.units: int = int(check_integer("units", units, least=2))
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -69,6 +69,20 @@ class Head(keras.layers.Layer):
         """
         raise invalid("loss", f"one, as {type(self).__name__} has no `default_loss`", None)
 
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the shapes and types of the tensors that `call` returns."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Refuse to be wrapped by a layer that takes one tensor of the layer within.
+
+        Raises:
+            ValueError: always; `compute_output_spec` tells the shapes.
+        """
+        expected = "the head itself, which takes features (batch, ..., features) and returns a dict"
+        wrapped = f"`{self.name}` in a layer of one output, as `keras.layers.TimeDistributed`"
+        raise invalid("layer", expected, wrapped)
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Return the mask of the features for each tensor that the head returns."""
         # Keras hands them to the tensors one by one, however many there are. To ask `call` for
@@ -76,6 +90,7 @@ class Head(keras.layers.Layer):
         return None if previous_mask is None else [previous_mask] * MOST_TENSORS
 
 
+@serializable
 class LinearHead(Head):
     """Base of the heads whose logits are those of a `Dense` layer.
 
@@ -130,9 +145,24 @@ class LinearHead(Head):
         for branch in self.branches:
             branch.build(input_shape)
 
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Return the shape of the features, and the types of the branches that are quantised."""
+        config = super().get_build_config()
+        quantized = [each for each in self.branches if each.quantization_mode]
+        policies = {each.name: each.dtype_policy.name for each in quantized}
+        return {**config, "quantized": policies} if config and policies else config
 
-class StochasticHead(LinearHead):
-    """Base of the heads that draw random numbers.
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Create the variables of the branches as they were, quantised or not."""
+        super().build_from_config(config)
+        for branch in self.branches:
+            if branch.name in config.get("quantized", {}):
+                branch.dtype_policy = config["quantized"][branch.name]
+
+
+@serializable
+class StochasticHead(Seeded, LinearHead):
+    """Base of the heads that draw random numbers, from a generator that is saved with the weights.
 
     Args:
         units: the number of classes, at least 2.

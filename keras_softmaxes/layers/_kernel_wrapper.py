@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from ..support._arguments import Tensor, invalid
+from ..support._arguments import invalid
 
 
 def kernel_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
@@ -43,7 +43,3 @@ class KernelWrapper(keras.layers.Wrapper):
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the layer's outputs."""
         return self.layer.compute_output_shape(input_shape)
-
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        """Return the layer's outputs; a subclass overrides this."""
-        raise NotImplementedError

@@ -23,7 +23,8 @@ class NormConstraint(KernelWrapper):
     so that alpha rises while Omega > k and falls below it. Where the constraint binds, training
     settles at Omega = k, at the alpha whose weight decay has the same minimum; where it does not,
     alpha is 0 and the layer is untouched. `keras.constraints.MaxNorm` reprojects instead: it holds
-    the limit exactly at each step, and finds no alpha.
+    the limit exactly at each step, and finds no alpha. A step that the optimizer skips, as half
+    precision's loss scale may have it, is none (but on JAX).
 
     Args:
         layer: any layer with a kernel that is called with its inputs alone, once a step.
@@ -61,10 +62,8 @@ class NormConstraint(KernelWrapper):
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, **kwargs)
-        check_positive("limit", limit)
-        check_positive("rate", rate)
-        self.limit: float = limit
-        self.rate: float = rate
+        self.limit: float = check_positive("limit", limit)
+        self.rate: float = check_positive("rate", rate)
         self.norm = keras.regularizers.L2(1.0) if norm is None else keras.regularizers.get(norm)
         if not isinstance(self.norm, keras.regularizers.Regularizer):
             raise invalid("norm", "a Keras regulariser", repr(norm))
@@ -72,15 +71,11 @@ class NormConstraint(KernelWrapper):
     def build(self, input_shape: Any = None) -> None:
         """Build the layer, and create the multiplier."""
         super().build(input_shape)
-        self.multiplier: keras.Variable = self.add_weight(
-            name="multiplier",
-            shape=(),
-            initializer="zeros",
-            trainable=False,
-            dtype="float32",
-            aggregation="none",  # all replicas compute the same
-            autocast=False,
-        )
+        self.multiplier: keras.Variable = self._number("multiplier")
+        self.proposed: keras.Variable = self._number("proposed_multiplier")
+        if not self._moves_in_call:
+            kernel = kernel_variables(self.layer)[0]
+            kernel.constraint = _AfterStep(kernel.constraint, self.multiplier, self.proposed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return the layer's output; in training add the constraint and move the multiplier."""
@@ -90,9 +85,41 @@ class NormConstraint(KernelWrapper):
             multiplier = ops.copy(self.multiplier)
             self.add_loss(multiplier * excess)
             change = self.rate * ops.stop_gradient(excess)
-            self.multiplier.assign(ops.maximum(multiplier + change, 0.0))
+            proposed = ops.maximum(multiplier + change, 0.0)
+            (self.multiplier if self._moves_in_call else self.proposed).assign(proposed)
         return outputs
 
     def omega(self) -> Tensor:
         """Return the norm of the kernels, a float32 number."""
         return sum(self.norm(ops.cast(each, "float32")) for each in kernel_variables(self.layer))
+
+    @property
+    def _moves_in_call(self) -> bool:
+        return keras.backend.backend() == "jax"  # which keeps nothing that a constraint assigns
+
+    def _number(self, name: str) -> keras.Variable:
+        return self.add_weight(
+            name=name,
+            shape=(),
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+            aggregation="none",  # all replicas compute the same
+            autocast=False,
+        )
+
+
+class _AfterStep:
+    """A kernel's constraint, which takes over what the multiplier becomes.
+
+    Keras applies constraints to what an optimizer has moved, and so only in a step that it takes.
+    """
+
+    def __init__(
+        self, constraint: Any, multiplier: keras.Variable, proposed: keras.Variable
+    ) -> None:
+        self.constraint, self.multiplier, self.proposed = constraint, multiplier, proposed
+
+    def __call__(self, kernel: Tensor) -> Tensor:
+        self.multiplier.assign(self.proposed)
+        return self.constraint(kernel) if self.constraint else kernel

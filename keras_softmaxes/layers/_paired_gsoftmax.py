@@ -84,23 +84,10 @@ class PairedGSoftmax(LinearHead):
         stddev: Any = 1.0,
         learn: bool = True,
         form: str = "softmax",
-        *,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            **kwargs,
-        )
-        check_choice("form", form, ("sigmoids", "softmax"))
-        self.form = form
+        super().__init__(units, **kwargs)
+        self.form = check_choice("form", form, ("sigmoids", "softmax"))
         self.other_logits = self.branch("other_logits", regularized=True)
         self.positive, self.negative = (
             GSoftmax(scale, mean, stddev, learn, dtype=self.dtype_policy, name=name)

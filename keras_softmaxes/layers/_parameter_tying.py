@@ -50,20 +50,15 @@ class ParameterTying(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        first: keras.layers.Layer,
-        second: keras.layers.Layer,
-        weight: float,
-        **kwargs: Any,
+        self, first: keras.layers.Layer, second: keras.layers.Layer, weight: float, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        check_not_negative("weight", weight)
         if first is second:
             raise invalid("second", "another layer than `first`; equal layers are one", second)
         self.supports_masking: bool = True
         self.first: keras.layers.Layer = first
         self.second: keras.layers.Layer = second
-        self.weight: float = weight
+        self.weight: float = check_not_negative("weight", weight)
 
     def build(self, input_shape: Sequence[Any]) -> None:
         """Build the layers, and compare the shapes of their kernels."""

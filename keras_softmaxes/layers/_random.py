@@ -1,5 +1,8 @@
 """All random draws, which differ between replicas; the only place that imports TFP."""
 
+import warnings
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -8,6 +11,33 @@ from ..ops._dropmax import dropmax_log_mask
 from ..support._arguments import Tensor
 from ..support._replicas import replica_number
 from ..support._xla import xla_compiled_with_gradient
+
+GENERATOR = "seed_generator"
+
+
+class Seeded(keras.layers.Layer):
+    """Base of the layers that draw: what they draw next is saved with their weights.
+
+    Keras saves no seed generator, so that a training that is killed and resumed would draw the
+    first masks again.
+    """
+
+    seed_generator: keras.random.SeedGenerator
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the state of the generator too."""
+        super().save_own_variables(store)
+        store[GENERATOR] = self.seed_generator.state
+
+    def load_own_variables(self, store: Any) -> None:
+        """Load the state of the generator too; weights without it leave it as it is."""
+        names = list(store.keys())
+        super().load_own_variables({name: store[name] for name in names if name != GENERATOR})
+        if GENERATOR in names:
+            self.seed_generator.state.assign(store[GENERATOR])
+        else:
+            message = f"The weights hold no seed generator for `{self.name}`: its draws start anew."
+            warnings.warn(message, stacklevel=2)
 
 
 def draw_uniform(

@@ -8,11 +8,11 @@ from keras import ops
 from ..support._arguments import Tensor, check_not_negative
 from ..support._configuration import serializable
 from ._kernel_wrapper import KernelWrapper, kernel_variables
-from ._random import draw_normal
+from ._random import Seeded, draw_normal
 
 
 @serializable
-class WeightNoise(KernelWrapper):
+class WeightNoise(Seeded, KernelWrapper):
     """A layer whose kernels are noisy in training.
 
         W' = W + stddev * n,   n ~ N(0, I)
@@ -52,8 +52,7 @@ class WeightNoise(KernelWrapper):
         self, layer: keras.layers.Layer, stddev: float, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(layer, **kwargs)
-        check_not_negative("stddev", stddev)
-        self.stddev: float = stddev
+        self.stddev: float = check_not_negative("stddev", stddev)
         self.seed: int | None = seed
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
 

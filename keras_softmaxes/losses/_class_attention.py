@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..ops._class_attention import attention_terms
+from ..ops._class_attention import attention_terms, expected_attention_terms
 from ..support._arguments import Tensor, check_boolean
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled_with_gradient
@@ -11,7 +11,15 @@ from ._head_loss import HeadLoss
 
 @xla_compiled_with_gradient
 def _objective(labels: Tensor, tensors: dict[str, Tensor], supervised: bool) -> Tensor:
-    terms = attention_terms(labels, **tensors)
+    return _sum(attention_terms(labels, **tensors), supervised)
+
+
+@xla_compiled_with_gradient
+def _expectation(rows: Tensor, tensors: dict[str, Tensor], supervised: bool) -> Tensor:
+    return _sum(expected_attention_terms(rows, **tensors), supervised)
+
+
+def _sum(terms: dict[str, Tensor], supervised: bool) -> Tensor:
     return terms["cross_entropy"] + terms["supervision"] if supervised else terms["cross_entropy"]
 
 
@@ -53,19 +61,16 @@ class AttentionCrossentropy(HeadLoss):
     """
 
     reads = ("logits", "attention_logits")
+    default_name = "attention_crossentropy"
 
-    def __init__(
-        self,
-        supervised: bool = False,
-        ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "attention_crossentropy",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(ignore_class, reduction, name, dtype)
-        check_boolean("supervised", supervised)
-        self.supervised = supervised
+    def __init__(self, supervised: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supervised = check_boolean("supervised", supervised)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the objective of each example, (...)."""
         return _objective(y_true, y_pred, self.supervised)
+
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the expected objective of soft labels, (...)."""
+        return _expectation(y_true, y_pred, self.supervised)

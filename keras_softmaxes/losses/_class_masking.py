@@ -1,6 +1,10 @@
 """The loss of the heads that drop classes at random."""
 
-from ..ops._class_masking import completed_log_mask, masked_cross_entropy_of
+from ..ops._class_masking import (
+    completed_log_mask,
+    expected_masked_cross_entropy,
+    masked_cross_entropy_of,
+)
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
 from ..support._labels import one_hot
@@ -15,6 +19,13 @@ def _objective(labels: Tensor, tensors: dict[str, Tensor]) -> Tensor:
     if "reserve_log_mask" in tensors:
         log_mask = completed_log_mask(target, log_mask, tensors["reserve_log_mask"])
     return masked_cross_entropy_of(target, logits, log_mask)
+
+
+@xla_compiled_with_gradient
+def _expectation(rows: Tensor, tensors: dict[str, Tensor]) -> Tensor:
+    return expected_masked_cross_entropy(
+        rows, tensors["logits"], tensors["log_mask"], tensors.get("reserve_log_mask")
+    )
 
 
 @serializable
@@ -61,3 +72,7 @@ class MaskedCrossentropy(HeadLoss):
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the cross-entropy of each example, (...)."""
         return _objective(y_true, y_pred)
+
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the expected cross-entropy of soft labels, (...)."""
+        return _expectation(y_true, y_pred)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..ops._dropmax import dropmax_objective_of
+from ..ops._dropmax import dropmax_objective_of, expected_dropmax_objective
 from ..support._arguments import Tensor, check_not_negative
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled_with_gradient
@@ -12,6 +12,11 @@ from ._head_loss import HeadLoss
 @xla_compiled_with_gradient
 def _objective(labels: Tensor, tensors: dict[str, Tensor], entropy_weight: float) -> Tensor:
     return dropmax_objective_of(labels, **tensors, entropy_weight=entropy_weight)
+
+
+@xla_compiled_with_gradient
+def _expectation(rows: Tensor, tensors: dict[str, Tensor], entropy_weight: float) -> Tensor:
+    return expected_dropmax_objective(rows, **tensors, entropy_weight=entropy_weight)
 
 
 @serializable
@@ -53,19 +58,16 @@ class DropMaxLoss(HeadLoss):
 
     reads = ("logits", "retain_logits", "log_mask")
     may_read = ("posterior_shift",)
+    default_name = "dropmax_loss"
 
-    def __init__(
-        self,
-        entropy_weight: float = 1.0,
-        ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "dropmax_loss",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(ignore_class, reduction, name, dtype)
-        check_not_negative("entropy_weight", entropy_weight)
-        self.entropy_weight = float(entropy_weight)
+    def __init__(self, entropy_weight: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.entropy_weight = float(check_not_negative("entropy_weight", entropy_weight))
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the objective of each example, (...)."""
         return _objective(y_true, y_pred, self.entropy_weight)
+
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the expected objective of soft labels, (...)."""
+        return _expectation(y_true, y_pred, self.entropy_weight)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..ops._gaussian_mixture import gaussian_mixture_terms
+from ..ops._gaussian_mixture import expected_gaussian_mixture_terms, gaussian_mixture_terms
 from ..support._arguments import Tensor, check_not_negative
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled
@@ -14,6 +14,14 @@ def _objective(
     labels: Tensor, tensors: dict[str, Tensor], margin: float, likelihood_weight: float
 ) -> Tensor:
     terms = gaussian_mixture_terms(labels, **tensors, margin=margin)
+    return terms["cross_entropy"] + likelihood_weight * terms["likelihood"]
+
+
+@xla_compiled
+def _expectation(
+    rows: Tensor, tensors: dict[str, Tensor], margin: float, likelihood_weight: float
+) -> Tensor:
+    terms = expected_gaussian_mixture_terms(rows, **tensors, margin=margin)
     return terms["cross_entropy"] + likelihood_weight * terms["likelihood"]
 
 
@@ -59,22 +67,22 @@ class GaussianMixtureLoss(HeadLoss):
     """
 
     reads = ("distances", "half_log_determinants")
+    default_name = "gaussian_mixture_loss"
 
-    def __init__(
-        self,
-        margin: float = 0.3,
-        likelihood_weight: float = 0.1,
-        ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "gaussian_mixture_loss",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(ignore_class, reduction, name, dtype)
-        check_not_negative("margin", margin)
-        check_not_negative("likelihood_weight", likelihood_weight)
-        self.margin = float(margin)
-        self.likelihood_weight = float(likelihood_weight)
+    def __init__(self, margin: float = 0.3, likelihood_weight: float = 0.1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.margin = float(check_not_negative("margin", margin))
+        self.likelihood_weight = float(check_not_negative("likelihood_weight", likelihood_weight))
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the objective of each example, (...)."""
         return _objective(y_true, y_pred, self.margin, self.likelihood_weight)
+
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the expected objective of soft labels, (...)."""
+        return _expectation(y_true, y_pred, self.margin, self.likelihood_weight)
+
+    def adjust(self, y_pred: dict[str, Tensor], adjustment: Tensor) -> dict[str, Tensor]:
+        """Return the tensors with the adjustment added to the logits, which are -d - h."""
+        adjusted = y_pred["half_log_determinants"] - adjustment
+        return {**y_pred, "half_log_determinants": adjusted}

@@ -1,16 +1,26 @@
 """What the losses share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from ..ops._likelihood import negative_log_likelihood
-from ..support._arguments import Tensor, check_logits, check_same_shape, invalid
+from ..ops._likelihood import expected_negative_log_likelihood, negative_log_likelihood
+from ..support._arguments import (
+    Tensor,
+    check_logits,
+    check_numbers,
+    check_same_shape,
+    checked,
+    invalid,
+)
 from ..support._configuration import serializable
-from ..support._labels import check_ignore_class, class_indices, counted_classes
+from ..support._labels import UNREADABLE, Labels, check_ignore_class, read_labels
 from ..support._tensors import weights_like
+
+# Of labels that were read, and of what the loss reads of a head: a number per example.
+Function = Callable[[Tensor, dict[str, Tensor]], Tensor]
 
 
 @serializable
@@ -24,6 +34,11 @@ class HeadLoss(keras.losses.Loss):
     A loss of your own sets `reads` and overrides `call`, which receives the labels as they were
     read, in one place and once, and returns one number per example.
 
+    Soft labels, rows that sum to 1 as MixUp, CutMix and distillation make them, mean the
+    expectation of the loss over the label's distribution. The losses of this package have it in
+    closed form, by `expectation`; a loss of your own takes rows of at most two classes, by a call
+    for each.
+
     Args:
         ignore_class: an integer, in the range of the classes or not (-1, 255). Examples (pixels)
             of this class have no part in the loss, and the mean is that of the others, as in Keras.
@@ -32,6 +47,13 @@ class HeadLoss(keras.losses.Loss):
         name: name of the loss.
         dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
             the place of half precision, which a sum over classes soon leaves.
+        class_weight: a number of at least 0 for each class, by which the losses of its examples
+            (pixels) are multiplied, as by sample weights; of a soft label its expectation. Unlike
+            that of `fit` it takes labels of any shape and sample weights beside it.
+        logit_adjustment: a number for each class, added to the logits in the loss alone: tau times
+            the logarithm of the class's frequency, tau being 1 in the paper, makes of rare classes
+            what balanced data would (Menon et al., Long-tail Learning via Logit Adjustment, ICLR
+            2021, Eq. 10, https://arxiv.org/abs/2007.07314).
 
     Attributes:
         reads: the names of the tensors that the loss cannot do without.
@@ -39,15 +61,15 @@ class HeadLoss(keras.losses.Loss):
         default_name: its name where it is given none; where this is None too, one that Keras makes.
 
     Call arguments:
-        y_true: (...) or (..., 1) integers, or (..., K) one-hot, told apart by static shape and
-            type. `...` is any shape: (batch,), or (batch, height, width) for segmentation.
+        y_true: (...) or (..., 1) whole numbers, or (..., K) one-hot or soft rows, told apart by
+            static shape. `...` is any shape: (batch,), or (batch, height, width) for segmentation.
         y_pred: the head's dict of (..., K) tensors, or a tensor of logits.
         sample_weight: one number per example, (...) or (..., 1), or per row of the batch, (batch,),
             or a number.
 
     Raises:
         ValueError: `y_pred` that has not what the loss reads; labels out of range, of another
-            shape, or float labels that are not one-hot; weights of another shape. In a graph, as in
+            shape, or rows that are no distributions; weights of another shape. In a graph, as in
             `fit`, TensorFlow raises InvalidArgumentError for the values of labels; inside XLA or
             `jax.jit`, where nothing can be raised, they give NaN.
 
@@ -73,17 +95,23 @@ class HeadLoss(keras.losses.Loss):
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,
+        class_weight: Sequence[float] | None = None,
+        logit_adjustment: Sequence[float] | None = None,
     ) -> None:
         check_ignore_class(ignore_class)
         super().__init__(reduction=reduction, name=name or self.default_name, dtype=dtype)
         self.ignore_class = None if ignore_class is None else int(ignore_class)
+        self.class_weight = check_numbers("class_weight", class_weight, least=0)
+        self.logit_adjustment = check_numbers("logit_adjustment", logit_adjustment)
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor | dict[str, Tensor], sample_weight: Tensor = None
     ) -> Tensor:
         """Return the weighted and reduced loss."""
+        functions = self._adjusted(self.call), self._adjusted(self.expectation)
         names = self.reads, self.may_read
-        return self._reduced(self.call, names, (y_true, y_pred, sample_weight), self.reduction)
+        data = y_true, y_pred, sample_weight
+        return self._reduced(functions, names, data, self.reduction, self.class_weight)
 
     def evaluate(
         self, y_true: Tensor, y_pred: dict[str, Tensor], sample_weight: Tensor = None
@@ -96,8 +124,12 @@ class HeadLoss(keras.losses.Loss):
         def likelihood(labels: Tensor, outputs: dict[str, Tensor]) -> Tensor:
             return self.negative_log_likelihood(labels, outputs["probabilities"])
 
+        def expected(rows: Tensor, outputs: dict[str, Tensor]) -> Tensor:
+            return expected_negative_log_likelihood(rows, outputs["probabilities"])
+
         data = y_true, y_pred, sample_weight
-        return self._reduced(likelihood, (("probabilities",), ()), data, "sum_over_batch_size")
+        names = ("probabilities",), ()
+        return self._reduced((likelihood, expected), names, data, "sum_over_batch_size", None)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the loss of each example.
@@ -111,20 +143,66 @@ class HeadLoss(keras.losses.Loss):
         """
         raise NotImplementedError
 
-    def read(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the labels as `call` takes them: (...) int32 classes, read once.
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the expected loss of each example, whose label is a distribution.
+
+        Here by two calls, for rows of at most two classes, as MixUp and CutMix make them; a loss
+        whose expectation has a closed form overrides it.
+
+        Args:
+            y_true: (..., K), rows of numbers of at least 0 that sum to 1.
+            y_pred: as for `call`.
+
+        Returns:
+            (...).
+        """
+        shares, classes = ops.top_k(y_true, 2)
+        is_of_two = ops.sum(shares, axis=-1) > 1 - 1e-4
+        expected = f"rows of at most two classes, as {type(self).__name__} takes soft labels"
+        classes = checked(ops.cast(classes, "int32"), is_of_two, "labels", expected, y_true)
+        classes = ops.where(ops.expand_dims(is_of_two, axis=-1), classes, UNREADABLE)
+        first, second = (
+            ops.where(shares[..., i] == 0, 0, shares[..., i] * self.call(classes[..., i], y_pred))
+            for i in range(2)
+        )
+        return first + second
+
+    def read(self, y_true: Tensor, y_pred: Tensor) -> Labels:
+        """Return the labels as `call` and `expectation` take them, read once.
 
         Args:
             y_true: as the loss takes them.
             y_pred: a tensor of the head, (..., K).
         """
-        return class_indices(y_true, y_pred)
+        return read_labels(y_true, y_pred, self.ignore_class)
 
     def negative_log_likelihood(self, y_true: Tensor, probabilities: Tensor) -> Tensor:
         """Return -log p_t of each example, from the labels that were read."""
         return negative_log_likelihood(y_true, probabilities)
 
-    def _reduced(self, function: Any, names: Any, data: tuple[Any, ...], reduction: Any) -> Tensor:
+    def adjust(self, y_pred: dict[str, Tensor], adjustment: Tensor) -> dict[str, Tensor]:
+        """Return what the loss reads with the adjustment, (K,), added to the logits."""
+        logits = {"logits", "margin_logits"} & y_pred.keys()
+        return y_pred | {name: y_pred[name] + adjustment for name in logits}
+
+    def _adjusted(self, function: Function) -> Function:
+        if (numbers := self.logit_adjustment) is None:
+            return function
+
+        def adjusted(labels: Tensor, outputs: dict[str, Tensor]) -> Tensor:
+            adjustment = _of_classes("logit_adjustment", numbers, outputs)
+            return function(labels, self.adjust(outputs, adjustment))
+
+        return adjusted
+
+    def _reduced(
+        self,
+        functions: tuple[Function, Function],
+        names: Any,
+        data: tuple[Any, ...],
+        reduction: Any,
+        class_weight: Any,
+    ) -> Tensor:
         """Return the mean of a function of labels and outputs, weighted, masked and reduced."""
         y_true, y_pred, sample_weight = data
         reduce = ReductionOnly(
@@ -141,28 +219,28 @@ class HeadLoss(keras.losses.Loss):
         first, masked = outputs[reads[0]], y_pred[reads[0]]
         check_logits(reads[0], first)
         check_same_shape(**outputs)
-        if self.ignore_class is None:
-            losses = function(self.read(y_true, first), outputs)
-            weights = None
-        else:
-            labels, counted = counted_classes(y_true, first, self.ignore_class)
+        labels = self.read(y_true, first)
+        counted = None if self.ignore_class is None else labels.classes != self.ignore_class
+        if counted is not None:
             # What is ignored may hold NaN, of which no zero weight would rid the gradient.
             is_kept = ops.expand_dims(counted, axis=-1)
             outputs = {name: ops.where(is_kept, each, 0) for name, each in outputs.items()}
-            losses = ops.where(counted, function(labels, outputs), 0)
+            labels = labels._replace(classes=ops.where(counted, labels.classes, 0))
+        losses = _hard_or_soft(functions, labels, outputs)
+        weights = None
+        if counted is not None:
+            losses = ops.where(counted, losses, 0)
             weights = reduce.counted_weights(ops.cast(counted, losses.dtype), masked)
-        if sample_weight is not None:
-            # One for each example: Keras's weighted mean divides by the sum of what it is given.
-            ones = ops.ones_like(losses) if weights is None else weights
-            weights = ones * weights_like(sample_weight, losses)
+        for given in (sample_weight, _weights(class_weight, labels, outputs)):
+            if given is not None:
+                # One per example: Keras's weighted mean divides by the sum of what it is given.
+                ones = ops.ones_like(losses) if weights is None else weights
+                weights = ones * weights_like(given, losses)
         return reduce(losses, masked, weights)
 
 
 class ReductionOnly(keras.losses.Loss):
     """Keras's own masking, weighting and reduction, for losses that are computed already."""
-
-    def __init__(self, name: str, reduction: str | None, dtype: str) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the losses, which take the labels' place."""
@@ -185,6 +263,37 @@ def check_names(loss: Any, reads: Iterable[str], names: Iterable[str]) -> None:
         owner = type(loss).__name__
         expected = f"a head that returns {_listed(reads)}, which `{owner}` reads"
         raise invalid("loss", expected, f"{owner}, of a head that returns {_listed(names)}")
+
+
+def _hard_or_soft(
+    functions: tuple[Function, Function], labels: Labels, outputs: dict[str, Tensor]
+) -> Tensor:
+    """Return the losses of classes, as long as no row of the batch is soft."""
+    hard, soft = functions
+    if labels.rows is None:
+        return hard(labels.classes, outputs)
+    return ops.cond(
+        ops.all(labels.classes != UNREADABLE),
+        lambda: hard(labels.classes, outputs),
+        lambda: soft(labels.rows, outputs),
+    )
+
+
+def _weights(class_weight: Any, labels: Labels, outputs: dict[str, Tensor]) -> Tensor | None:
+    """Return the weight of each example's class, of a soft label the expected one."""
+    if class_weight is None:
+        return None
+    weights = _of_classes("class_weight", class_weight, outputs)
+    if labels.rows is None:
+        return ops.take(weights, ops.maximum(labels.classes, 0))
+    return ops.matmul(labels.rows, weights)
+
+
+def _of_classes(argument: str, numbers: list[float], outputs: dict[str, Tensor]) -> Tensor:
+    like = next(iter(outputs.values()))
+    if len(numbers) != like.shape[-1]:
+        raise invalid(argument, f"{like.shape[-1]} numbers, one per class", f"{len(numbers)}")
+    return ops.convert_to_tensor(numbers, dtype=like.dtype)
 
 
 def _listed(names: Iterable[str]) -> str:

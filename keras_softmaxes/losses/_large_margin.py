@@ -5,15 +5,27 @@ from typing import Any
 from ..ops._large_margin import (
     Divergence,
     check_divergence,
+    expected_large_margin_cross_entropy,
+    expected_large_margin_divergence,
     large_margin_cross_entropy_of,
     large_margin_divergence,
 )
 from ..support._arguments import Tensor, check_not_negative, check_share
 from ..support._configuration import serializable
-from ..support._xla import xla_compiled
+from ..support._xla import xla_compiled, xla_compiled_with_gradient
 from ._head_loss import HeadLoss
 
 _divergence = xla_compiled(large_margin_divergence)
+
+
+@xla_compiled_with_gradient
+def _expectation(rows: Tensor, tensors: dict[str, Tensor], *settings: Any) -> Tensor:
+    return expected_large_margin_cross_entropy(rows, tensors["logits"], *settings)
+
+
+@xla_compiled_with_gradient
+def _expected_divergence(rows: Tensor, tensors: dict[str, Tensor], divergence: Any) -> Tensor:
+    return expected_large_margin_divergence(rows, tensors["logits"], divergence)
 
 
 @serializable
@@ -67,31 +79,32 @@ class LargeMarginCrossentropy(HeadLoss):
         (https://github.com/tk1980/LargeMarginInSoftmax).
     """
 
+    default_name = "large_margin_crossentropy"
+
     def __init__(
         self,
         weight: float = 0.3,
         divergence: Divergence = "symmetric",
         bias: float = 0.0,
         label_smoothing: float = 0.0,
-        ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "large_margin_crossentropy",
-        dtype: Any = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(ignore_class, reduction, name, dtype)
-        check_not_negative("weight", weight)
-        check_divergence(divergence)
-        check_not_negative("bias", bias)
-        check_share("label_smoothing", label_smoothing, below_one=True)
-        self.weight = float(weight)
-        self.divergence = divergence
-        self.bias = float(bias)
-        self.label_smoothing = float(label_smoothing)
+        super().__init__(**kwargs)
+        self.weight = float(check_not_negative("weight", weight))
+        self.divergence = check_divergence(divergence)
+        self.bias = float(check_not_negative("bias", bias))
+        smoothing = check_share("label_smoothing", label_smoothing, below_one=True)
+        self.label_smoothing = float(smoothing)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the loss of each example, (...)."""
         settings = self.weight, self.divergence, self.bias, self.label_smoothing
         return large_margin_cross_entropy_of(y_true, y_pred["logits"], *settings)
+
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the expected loss of soft labels, (...)."""
+        settings = self.weight, self.divergence, self.bias, self.label_smoothing
+        return _expectation(y_true, y_pred, *settings)
 
 
 @serializable
@@ -135,18 +148,16 @@ class LargeMarginDivergence(HeadLoss):
         (https://github.com/tk1980/LargeMarginInSoftmax).
     """
 
-    def __init__(
-        self,
-        divergence: Divergence = "symmetric",
-        ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "large_margin_divergence",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(ignore_class, reduction, name, dtype)
-        check_divergence(divergence)
-        self.divergence = divergence
+    default_name = "large_margin_divergence"
+
+    def __init__(self, divergence: Divergence = "symmetric", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.divergence = check_divergence(divergence)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the divergence of each example, (...)."""
         return _divergence(y_true, y_pred["logits"], self.divergence)
+
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the expected divergence of soft labels, (...)."""
+        return _expected_divergence(y_true, y_pred, self.divergence)

@@ -1,6 +1,7 @@
 """The loss of the L-Softmax head."""
 
 from ..ops._lsoftmax import lsoftmax_cross_entropy
+from ..ops._soft_labels import margin_cross_entropy
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled_with_gradient
@@ -10,6 +11,11 @@ from ._head_loss import HeadLoss
 @xla_compiled_with_gradient
 def _cross_entropy(labels: Tensor, tensors: dict[str, Tensor]) -> Tensor:
     return lsoftmax_cross_entropy(labels, **tensors)
+
+
+@xla_compiled_with_gradient
+def _expectation(rows: Tensor, tensors: dict[str, Tensor]) -> Tensor:
+    return margin_cross_entropy(rows, tensors["logits"], tensors["margin_logits"])
 
 
 @serializable
@@ -52,3 +58,7 @@ class LSoftmaxLoss(HeadLoss):
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the cross-entropy of each example, (...)."""
         return _cross_entropy(y_true, y_pred)
+
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the expected cross-entropy of soft labels, (...)."""
+        return _expectation(y_true, y_pred)

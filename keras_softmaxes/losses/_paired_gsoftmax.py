@@ -3,14 +3,14 @@
 from typing import Any
 
 from ..ops._likelihood import labels_negative_log_likelihood
-from ..ops._paired_gsoftmax import paired_cross_entropy
+from ..ops._paired_gsoftmax import paired_cross_entropy_of
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
-from ..support._labels import multi_hot
+from ..support._labels import Labels, multi_hot_or_missing
 from ..support._xla import xla_compiled
 from ._head_loss import HeadLoss
 
-_cross_entropy = xla_compiled(paired_cross_entropy)
+_cross_entropy = xla_compiled(paired_cross_entropy_of)
 
 
 @serializable
@@ -29,7 +29,8 @@ class PairedCrossentropy(HeadLoss):
             the place of half precision.
 
     Call arguments:
-        y_true: y, (..., labels), of zeros and ones of any type.
+        y_true: y, (..., labels), of zeros and ones of any type. NaN is a label that nobody knows,
+            and adds nothing.
         y_pred: what the head returns: "presence_logits" and "absence_logits".
 
     Raises:
@@ -57,9 +58,9 @@ class PairedCrossentropy(HeadLoss):
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 
-    def read(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the labels as zeros and ones of the head's type."""
-        return multi_hot(y_true, y_pred)
+    def read(self, y_true: Tensor, y_pred: Tensor) -> Labels:
+        """Return the labels as zeros and ones of the head's type, -1 for those that are missing."""
+        return Labels(multi_hot_or_missing(y_true, y_pred), None)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the cross-entropy of each example, (...)."""

@@ -1,12 +1,13 @@
 """The sparsemax loss."""
 
-from ..ops._sparsemax import sparsemax_loss
+from ..ops._sparsemax import sparsemax_loss, sparsemax_loss_of
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled
 from ._head_loss import HeadLoss
 
 _sparsemax_loss = xla_compiled(sparsemax_loss)
+_of_rows = xla_compiled(sparsemax_loss_of)
 
 
 @serializable
@@ -58,3 +59,10 @@ class SparsemaxLoss(HeadLoss):
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the loss of each example, (...)."""
         return _sparsemax_loss(y_true, y_pred["logits"])
+
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the Fenchel-Young loss of soft labels, which is 0 where they are the sparsemax.
+
+        Their expected loss is larger by 1/2 - 1/2 || y ||^2, which no weight changes.
+        """
+        return _of_rows(y_true, y_pred["logits"])

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..support._arguments import Tensor, check_not_negative, invalid
 from ..support._configuration import serializable
+from ..support._labels import Labels
 from ._head_loss import HeadLoss
 
 
@@ -43,37 +44,51 @@ class WeightedSum(HeadLoss):
         >>> model.compile("adam", ks.losses.WeightedSum(terms, [1.0, 0.3]))
     """
 
-    def __init__(
-        self,
-        losses: Sequence[HeadLoss],
-        weights: Sequence[float],
-        ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
-        name: str | None = "weighted_sum",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(ignore_class, reduction, name, dtype)
+    default_name = "weighted_sum"
+
+    def __init__(self, losses: Sequence[HeadLoss], weights: Sequence[float], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         _check(losses, weights)
         self.losses = list(losses)
         self.weights = [float(weight) for weight in weights]
         self.reads = tuple(dict.fromkeys(name for loss in losses for name in loss.reads))
         self.may_read = tuple(name for loss in losses for name in loss.may_read)
 
-    def read(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+    def read(self, y_true: Tensor, y_pred: Tensor) -> Labels:
         """Return the labels as all the losses take them."""
-        return self.losses[0].read(y_true, y_pred)
+        reader: Any = self.losses[0] if self.ignore_class is None else super()
+        return reader.read(y_true, y_pred)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the weighted sum of each example, (...)."""
-        total = 0.0
-        for weight, loss in zip(self.weights, self.losses, strict=True):
-            names = {*loss.reads, *loss.may_read} & y_pred.keys()
-            total += weight * loss.call(y_true, {name: y_pred[name] for name in names})
-        return total
+        return sum(
+            weight * loss.call(y_true, _read_by(loss, y_pred))
+            for weight, loss in zip(self.weights, self.losses, strict=True)
+        )
+
+    def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the expected sum of soft labels, (...)."""
+        return sum(
+            weight * loss.expectation(y_true, _read_by(loss, y_pred))
+            for weight, loss in zip(self.weights, self.losses, strict=True)
+        )
+
+    def adjust(self, y_pred: dict[str, Tensor], adjustment: Tensor) -> dict[str, Tensor]:
+        """Return the tensors as each of the losses adjusts what it reads."""
+        adjusted = dict(y_pred)
+        for loss in self.losses:
+            adjusted |= loss.adjust(_read_by(loss, y_pred), adjustment)
+        return adjusted
 
     def negative_log_likelihood(self, y_true: Tensor, probabilities: Tensor) -> Tensor:
         """Return the negative log-likelihood of each example, as the losses have it."""
         return self.losses[0].negative_log_likelihood(y_true, probabilities)
+
+
+def _read_by(loss: HeadLoss, y_pred: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a loss reads of the tensors of a head."""
+    names = {*loss.reads, *loss.may_read} & y_pred.keys()
+    return {name: y_pred[name] for name in names}
 
 
 def _check(losses: Any, weights: Any) -> None:
@@ -82,9 +97,10 @@ def _check(losses: Any, weights: Any) -> None:
     for loss in losses:
         if not isinstance(loss, HeadLoss):
             raise invalid("losses", "instances of `keras_softmaxes.losses.HeadLoss`", repr(loss))
-        if loss.ignore_class is not None:
-            expected = "losses without `ignore_class`, which is an argument of the sum"
-            raise invalid("losses", expected, f"one that ignores {loss.ignore_class}")
+        for argument in ("ignore_class", "class_weight", "logit_adjustment"):
+            if (value := getattr(loss, argument)) is not None:
+                expected = f"losses without `{argument}`, which is an argument of the sum"
+                raise invalid("losses", expected, f"one of {argument}={value}")
     if len({type(loss).read for loss in losses}) > 1:
         raise invalid("losses", "losses that read labels in one way", repr(losses))
     if not isinstance(weights, Sequence) or len(weights) != len(losses):

@@ -5,18 +5,20 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..ops._average_precision import average_precision
+from ..ops._average_precision import average_precision_of
 from ..support._arguments import Tensor, check_integer, checked, invalid
 from ..support._configuration import serializable
-from ..support._labels import multi_hot
+from ..support._labels import MISSING, multi_hot_or_missing
 from ..support._replicas import replica_count, replica_number
 from ..support._tensors import example_weights
-from ._scores import read_scores
+from ._scores import check_average, read_scores
 
 
 @serializable
 class MeanAveragePrecision(keras.metrics.Metric):
     """Mean over the labels of their average precision, `keras_softmaxes.ops.average_precision`.
+
+    Labels that are NaN are missing and have no part in it.
 
     Exact, and the same however the examples are split into batches or between the replicas of a
     `tf.distribute` strategy. A ranking needs all scores: they are kept until `reset_state`, and
@@ -26,19 +28,23 @@ class MeanAveragePrecision(keras.metrics.Metric):
     Args:
         capacity: how many examples it can hold, which the replicas of a strategy share evenly. It
             takes 8 bytes for each label of each.
+        average: as scikit-learn has them, "macro", the mean over the labels, "micro", the average
+            precision of all pairs of an example and a label in one ranking, or None, that of each
+            label, of which the result is (labels,).
         name: name of the metric.
         dtype: the type of the metric's result.
 
     Call arguments:
-        y_true: (batch, labels), of zeros and ones.
+        y_true: (batch, labels), of zeros and ones, and NaN in a float type.
         y_pred: (batch, labels), probabilities or logits.
         sample_weight: weights of the examples, (batch,) or (batch, 1), or a number.
 
     Raises:
-        ValueError: a capacity that is not an integer of at least 1, another number of labels than
-            in the first batch, more examples than the capacity, or labels that are not 0 or 1. In
-            a graph, as in `fit`, TensorFlow raises InvalidArgumentError for the last two; inside
-            XLA or `jax.jit`, where nothing can be raised, they make the result NaN.
+        ValueError: a capacity that is not an integer of at least 1, another average, another number
+            of labels than in the first batch, more examples than the capacity, or labels that are
+            not 0, 1 or NaN. In a graph, as in `fit`, TensorFlow raises InvalidArgumentError for the
+            last two; inside XLA or `jax.jit`, where nothing can be raised, they make the result
+            NaN.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -55,12 +61,13 @@ class MeanAveragePrecision(keras.metrics.Metric):
     def __init__(
         self,
         capacity: int = 10_000,
+        average: str | None = "macro",
         name: str = "mean_average_precision",
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        check_integer("capacity", capacity, least=1)
-        self.capacity = capacity
+        self.capacity = check_integer("capacity", capacity, least=1)
+        self.average = check_average(average, ("macro", "micro"))
         self.rows: Any = None
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
@@ -68,7 +75,7 @@ class MeanAveragePrecision(keras.metrics.Metric):
         scores = read_scores(y_pred, self._labels())
         if self.rows is None:
             self._build(scores)
-        present = multi_hot(y_true, scores)
+        present = multi_hot_or_missing(y_true, scores)
         weights = example_weights(sample_weight, scores)
         rows = ops.cast(ops.concatenate([scores, present, weights], axis=1), self.rows.dtype)
         replica, replicas = replica_number(), replica_count()
@@ -83,14 +90,19 @@ class MeanAveragePrecision(keras.metrics.Metric):
         self.count.assign(count)
 
     def result(self) -> Tensor:
-        """Return the mean average precision of the examples so far, 0 before the first."""
+        """Return the average precision of the examples so far, 0 before the first."""
         if self.rows is None:
             return ops.zeros((), dtype=self.dtype)
         labels = self._labels()
         scores, present, weights = ops.split(self.rows, (labels, 2 * labels), axis=1)
-        precision = average_precision(present, scores, weights[:, 0])
+        known = present != MISSING
+        columns = (ops.where(known, present, 0), scores, ops.where(known, weights, 0))
+        if self.average == "micro":
+            columns = tuple(ops.reshape(each, (-1, 1)) for each in columns)
+        precision = average_precision_of(*columns)
+        precision = precision if self.average is None else ops.mean(precision)
         overflown = self.count > self.rows.shape[0]
-        return ops.cast(ops.where(overflown, float("nan"), ops.mean(precision)), self.dtype)
+        return ops.cast(ops.where(overflown, float("nan"), precision), self.dtype)
 
     def _labels(self) -> Any:
         """Return how many labels the rows have, None before there are rows."""

@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from ..ops._large_margin import margin_bias_of
-from ..support._arguments import Tensor, check_logits
+from ..support._arguments import Tensor
 from ..support._configuration import serializable
-from ..support._labels import check_ignore_class, class_indices, counted_classes
-from ..support._tensors import at_least_float32, weights_like
+from ..support._labels import check_ignore_class, counted_classes
+from ..support._tensors import read_logits, weights_like
 
 
 @serializable
@@ -60,23 +60,14 @@ class MarginBias(keras.metrics.MeanMetricWrapper):
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Add the examples of a batch."""
-        logits = at_least_float32(y_pred)
-        check_logits("y_pred", logits)
-        weights = ops.ones_like(logits[..., 0])
-        if self.ignore_class is None:
-            labels = class_indices(y_true, logits)
-        else:
-            labels, counted = counted_classes(y_true, logits, self.ignore_class)
-            weights = ops.cast(counted, weights.dtype)
+        logits = read_logits("y_pred", y_pred)
+        labels, counted = counted_classes(y_true, logits, self.ignore_class)
+        weights = ops.cast(counted, logits.dtype)
         if sample_weight is not None:
             weights = weights * weights_like(sample_weight, weights)
         # What does not count may hold NaN, of which no zero weight would rid the mean.
         values = ops.where(weights == 0, 0, margin_bias_of(labels, logits))
         super().update_state(values, y_pred, weights)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, which are not those of the class above."""
-        return {"ignore_class": self.ignore_class, "name": self.name, "dtype": self.dtype}
 
 
 def _values(values: Tensor, y_pred: Tensor) -> Tensor:

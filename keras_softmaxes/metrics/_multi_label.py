@@ -5,30 +5,34 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..support._arguments import Tensor, check_choice, check_finite
+from ..support._arguments import Tensor, check_finite
 from ..support._configuration import serializable
-from ..support._labels import multi_hot
+from ..support._labels import MISSING, multi_hot_or_missing
 from ..support._tensors import example_weights
-from ._scores import read_scores
+from ._scores import check_average, read_scores
 
 
 class MultiLabelMetric(keras.metrics.Metric):
     """Base of the metrics that count, for each label, the examples predicted to have it.
 
+    Labels that are NaN are missing and have no part in them.
+
     Args:
-        average: "class" takes the mean over the labels, "overall" counts all labels together.
+        average: as scikit-learn has them, "macro", the mean over the labels, "micro", which counts
+            all labels together, or None, which leaves a number for each, (labels,). The paper calls
+            the first two "class" and "overall"; its F1 of "class" is another.
         threshold: the probability from which a label is predicted; 0 for logits.
         name: name of the metric, that of its class by default.
         dtype: the type of the metric's result.
 
     Call arguments:
-        y_true: (batch, labels), of zeros and ones.
+        y_true: (batch, labels), of zeros and ones, and NaN in a float type.
         y_pred: (batch, labels), probabilities, or logits with the threshold 0.
         sample_weight: weights of the examples, (batch,) or (batch, 1), or a number.
 
     Raises:
         ValueError: another average; a threshold that is not a number; another number of labels than
-            in the first batch; labels that are not 0 or 1. In a graph, as in `fit`, TensorFlow
+            in the first batch; labels that are not 0, 1 or NaN. In a graph, as in `fit`, TensorFlow
             raises InvalidArgumentError for their values; inside XLA or `jax.jit`, where nothing can
             be raised, they make the result NaN.
 
@@ -40,15 +44,14 @@ class MultiLabelMetric(keras.metrics.Metric):
 
     def __init__(
         self,
-        average: str = "class",
+        average: str | None = "class",
         threshold: float = 0.5,
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name or self.default_name, dtype=dtype)
-        check_choice("average", average, ("class", "overall"))
-        check_finite("threshold", threshold)
-        self.average, self.threshold = average, float(threshold)
+        self.average = check_average(average, ("macro", "micro", "class", "overall"))
+        self.threshold = float(check_finite("threshold", threshold))
         self.correct: Any = None
         self.predicted: Any = None
         self.present: Any = None
@@ -61,8 +64,8 @@ class MultiLabelMetric(keras.metrics.Metric):
                 self.add_variable(scores.shape[1:], "zeros", dtype=scores.dtype, name=name)
                 for name in ("correct", "predicted", "present")
             )
-        present = multi_hot(y_true, scores)
-        weights = example_weights(sample_weight, scores)
+        present = multi_hot_or_missing(y_true, scores)
+        weights = ops.where(present == MISSING, 0, example_weights(sample_weight, scores))
         predicted = ops.cast(scores >= self.threshold, scores.dtype)
         predicted = ops.where(ops.isnan(scores) & (weights > 0), scores, predicted)
         for counter, counted in (
@@ -72,20 +75,19 @@ class MultiLabelMetric(keras.metrics.Metric):
         ):
             counter.assign_add(ops.sum(weights * counted, axis=0))
 
-    def precision(self) -> Tensor:
-        """Return the share of the predicted that is correct, 0 where nothing was predicted."""
-        return self._share_correct(self.predicted)
+    def share_correct(self, counted: Tensor) -> Tensor:
+        """Return the share of the predicted or of the present that is both, 0 where none is.
 
-    def recall(self) -> Tensor:
-        """Return the share of the present that is predicted, 0 where nothing was present."""
-        return self._share_correct(self.present)
-
-    def _share_correct(self, counted: Tensor) -> Tensor:
+        Args:
+            counted: `predicted` for the precision, `present` for the recall, None before a batch.
+        """
         if counted is None:
             return ops.zeros((), dtype=self.dtype)
-        correct = ops.sum(self.correct) if self.average == "overall" else self.correct
-        counted = ops.sum(counted) if self.average == "overall" else counted
-        return ops.cast(ops.mean(ops.divide_no_nan(correct, counted)), self.dtype)
+        correct = ops.copy(self.correct)
+        if self.average in ("micro", "overall"):
+            correct, counted = ops.sum(correct), ops.sum(counted)
+        share = ops.divide_no_nan(correct, counted)
+        return ops.cast(share if self.average is None else ops.mean(share), self.dtype)
 
 
 @serializable
@@ -98,13 +100,13 @@ class MultiLabelPrecision(MultiLabelMetric):
     predicted for none has precision 0.
 
     Args:
-        average: "class" or "overall".
+        average: "macro" or the paper's "class", "micro" or the paper's "overall", or None.
         threshold: the probability from which a label is predicted; 0 for logits.
         name: name of the metric.
         dtype: the type of the metric's result.
 
     Call arguments:
-        y_true: (batch, labels), of zeros and ones.
+        y_true: (batch, labels), of zeros and ones, and NaN in a float type.
         y_pred: (batch, labels), probabilities or logits.
         sample_weight: weights of the examples, (batch,) or (batch, 1), or a number.
 
@@ -126,7 +128,7 @@ class MultiLabelPrecision(MultiLabelMetric):
 
     def result(self) -> Tensor:
         """Return the precision of the examples so far."""
-        return self.precision()
+        return self.share_correct(self.predicted)
 
 
 @serializable
@@ -139,13 +141,13 @@ class MultiLabelRecall(MultiLabelMetric):
     has, has recall 0.
 
     Args:
-        average: "class" or "overall".
+        average: "macro" or the paper's "class", "micro" or the paper's "overall", or None.
         threshold: the probability from which a label is predicted; 0 for logits.
         name: name of the metric.
         dtype: the type of the metric's result.
 
     Call arguments:
-        y_true: (batch, labels), of zeros and ones.
+        y_true: (batch, labels), of zeros and ones, and NaN in a float type.
         y_pred: (batch, labels), probabilities or logits.
         sample_weight: weights of the examples, (batch,) or (batch, 1), or a number.
 
@@ -167,7 +169,7 @@ class MultiLabelRecall(MultiLabelMetric):
 
     def result(self) -> Tensor:
         """Return the recall of the examples so far."""
-        return self.recall()
+        return self.share_correct(self.present)
 
 
 @serializable
@@ -176,17 +178,16 @@ class MultiLabelF1(MultiLabelMetric):
 
         2 P R / (P + R)
 
-    of C-P and C-R, or of O-P and O-R. C-F1 is not the mean of the labels' own F1, which
-    scikit-learn calls "macro".
+    of C-P and C-R, or of O-P and O-R. C-F1 is not the mean of the labels' own F1, which is "macro".
 
     Args:
-        average: "class" or "overall".
+        average: "macro", the paper's "class", "micro" or the paper's "overall", or None.
         threshold: the probability from which a label is predicted; 0 for logits.
         name: name of the metric.
         dtype: the type of the metric's result.
 
     Call arguments:
-        y_true: (batch, labels), of zeros and ones.
+        y_true: (batch, labels), of zeros and ones, and NaN in a float type.
         y_pred: (batch, labels), probabilities or logits.
         sample_weight: weights of the examples, (batch,) or (batch, 1), or a number.
 
@@ -208,5 +209,7 @@ class MultiLabelF1(MultiLabelMetric):
 
     def result(self) -> Tensor:
         """Return the F1 of the examples so far, 0 where precision and recall are."""
-        precision, recall = self.precision(), self.recall()
+        if self.average != "class" and self.correct is not None:
+            return self.share_correct((self.predicted + self.present) / 2)
+        precision, recall = map(self.share_correct, (self.predicted, self.present))
         return ops.divide_no_nan(2 * precision * recall, precision + recall)

@@ -1,7 +1,15 @@
-"""The scores that metrics of several labels read."""
+"""What the metrics of several labels read."""
 
 from ..support._arguments import Tensor, check_rows, invalid
 from ..support._tensors import at_least_float32
+
+
+def check_average(average: str | None, choices: tuple[str, ...]) -> str | None:
+    """Return the name of an average over labels, or None for none; raise ValueError for others."""
+    if average is not None and not (isinstance(average, str) and average in choices):
+        expected = f"one of {', '.join(map(repr, choices))}, or None, a number for each label"
+        raise invalid("average", expected, repr(average))
+    return average
 
 
 def read_scores(y_pred: Tensor, labels: int | None) -> Tensor:

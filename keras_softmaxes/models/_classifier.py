@@ -6,14 +6,13 @@ from functools import partial
 from typing import Any
 
 import keras
-from keras import ops
 
 from ..layers import Head
 from ..losses import HeadLoss
 from ..losses._head_loss import check_names
 from ..support._arguments import Tensor, invalid
 from ..support._configuration import serializable
-from ..support._replicas import replica_count
+from ..support._replicas import penalties
 
 
 @dataclass(frozen=True)
@@ -154,8 +153,7 @@ class Classifier(keras.Model):
         if not training:
             return self.loss.evaluate(y, y_pred, sample_weight)
         loss = self.loss(y, y_pred, sample_weight)
-        penalties = [ops.cast(ops.sum(each), loss.dtype) for each in self.losses]
-        return loss + sum(penalties) / replica_count() if penalties else loss
+        return loss + penalties(self, loss.dtype)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

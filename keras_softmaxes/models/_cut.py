@@ -1,6 +1,7 @@
 """Where a model is cut by adversarial dropout, and what is below and above."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -30,7 +31,7 @@ def parts_of(model: Any, has_hooks: bool, needs_cut: bool) -> Parts:
     except ValueError:
         if needs_cut or has_hooks:
             raise
-        return Parts(None, Chain([]), model)
+        return Parts(None, _chain(), model)
 
 
 def cut_of(model: Any, has_hooks: bool) -> AdversarialDropout:
@@ -55,64 +56,18 @@ def cut_of(model: Any, has_hooks: bool) -> AdversarialDropout:
 
 
 class Part(keras.layers.Layer):
-    """Base of the parts of a model: layers, so that what they call knows that it trains."""
+    """A function that is part of a model: a layer, so that what it calls knows that it trains."""
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
-        """Return no mask of padding: what a part calls has set that of the outputs itself."""
-
-
-class Chain(Part):
-    """Layers, one after the other."""
-
-    def __init__(self, layers: Sequence[keras.layers.Layer]) -> None:
-        super().__init__(autocast=False)
-        self.chained = list(layers)
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the outputs of the last layer."""
-        for layer in self.chained:
-            inputs = layer(inputs)
-        return inputs
-
-
-class SequentialInputs(Part):
-    """What a sequential model makes of its inputs: their type, and the axis of a single feature."""
-
-    def __init__(self, network: keras.Sequential) -> None:
-        super().__init__(autocast=False)
-        self.network = network
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the inputs of the first layer, as they are where the model is not built."""
-        if not self.network.built:
-            return inputs
-        (known,) = self.network.inputs
-        inputs = ops.cast(inputs, known.dtype)
-        return inputs if len(inputs.shape) == len(known.shape) else ops.expand_dims(inputs, -1)
-
-
-class Graph(Part):
-    """A functional model, which by itself would warn of a mask of padding on its way in."""
-
-    def __init__(self, graph: keras.Model) -> None:
-        super().__init__(autocast=False)
-        self.graph = graph
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the outputs of the model."""
-        return self.graph.call(inputs, training=training)
-
-
-class Hook(Part):
-    """A hook of a model."""
-
-    def __init__(self, model: keras.Model, function: Callable[..., Any]) -> None:
-        super().__init__(dtype=model.dtype_policy)
+    def __init__(self, function: Callable[..., Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self._function = function
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the outputs of the hook."""
+        """Return the outputs of the function."""
         return self._function(inputs, training=training)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> None:
+        """Return no mask of padding: what a part calls has set that of the outputs itself."""
 
 
 class CleanPass(keras.layers.Layer):
@@ -130,8 +85,7 @@ class CleanPass(keras.layers.Layer):
         """Return the features below the cut, the mask drawn there, and the outputs above it."""
         features = self.parts.below(inputs)
         mask = self.parts.draw_mask(features)
-        outputs = self.parts.above(self.parts.masked(features, mask))
-        return features, mask, outputs
+        return features, mask, self.parts.outputs(features, mask)
 
 
 def _network(model: Any) -> Any:
@@ -142,13 +96,14 @@ def _network(model: Any) -> Any:
 
 def _split(model: Any, cut: AdversarialDropout, has_hooks: bool) -> Parts:
     if has_hooks:
-        return Parts(cut, Hook(model, model.below), Hook(model, model.above))
+        below, above = (Part(hook, dtype=model.dtype_policy) for hook in (model.below, model.above))
+        return Parts(cut, below, above)
     network = _network(model)
     head = [model.head] if isinstance(model, Classifier) else []
     if isinstance(network, keras.Sequential):
         position = network.layers.index(cut)
-        below = [SequentialInputs(network), *network.layers[:position]]
-        return Parts(cut, Chain(below), Chain([*network.layers[position + 1 :], *head]))
+        below, above = network.layers[:position], network.layers[position + 1 :]
+        return Parts(cut, _chain(partial(_converted, network), *below), _chain(*above, *head))
     if not getattr(network, "outputs", None):
         expected = (
             "a functional or sequential model, or a subclass that overrides the hooks `below` and "
@@ -163,8 +118,8 @@ def _split(model: Any, cut: AdversarialDropout, has_hooks: bool) -> Parts:
 def _split_graph(network: Any, cut: AdversarialDropout, head: list[keras.layers.Layer]) -> Parts:
     (output,) = network.outputs
     try:
-        above = [] if head and cut.output is output else [Graph(_graph(cut.output, output))]
-        return Parts(cut, keras.Model(network.input, cut.input), Chain([*above, *head]))
+        above = [] if head and cut.output is output else [_graph(cut.output, output)]
+        return Parts(cut, keras.Model(network.input, cut.input), _chain(*above, *head))
     except ValueError as error:
         expected = (
             f"a graph that the layer {cut.name!r}, called once, cuts in two: every path from the "
@@ -174,13 +129,34 @@ def _split_graph(network: Any, cut: AdversarialDropout, head: list[keras.layers.
         raise invalid("model", expected, f"{network.name!r}, where one does not") from error
 
 
-def _graph(features: Any, output: Any) -> keras.Model:
+def _chain(*functions: Callable[[Any], Any]) -> Part:
+    """Return layers, or other functions, one after the other."""
+
+    def outputs(inputs: Any, training: bool | None = None) -> Any:
+        for function in functions:
+            inputs = function(inputs)
+        return inputs
+
+    return Part(outputs, autocast=False)
+
+
+def _converted(network: keras.Sequential, inputs: Any) -> Any:
+    """Return what a built sequential model makes of inputs: their type, an axis of one feature."""
+    if not network.built:
+        return inputs
+    (known,) = network.inputs
+    inputs = ops.cast(inputs, known.dtype)
+    return inputs if len(inputs.shape) == len(known.shape) else ops.expand_dims(inputs, -1)
+
+
+def _graph(features: Any, output: Any) -> Part:
     """Return the graph above the cut; refuse a path that goes around it.
 
-    A mask of padding does so, and of a tensor's mask Keras has no public reader.
+    A mask of padding does so, and of a tensor's mask Keras has no public reader. As a model of its
+    own the graph would warn of one on its way in.
     """
     graph = keras.Model(features, output)
     starts = [layer for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)]
     if len(starts) > 1:  # which newer versions of Keras refuse themselves
         raise ValueError("a path from the inputs that goes around the cut")
-    return graph
+    return Part(graph.call, autocast=False)

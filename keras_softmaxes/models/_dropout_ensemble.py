@@ -1,5 +1,6 @@
 """The predictions of dropout's ensemble."""
 
+from functools import partial
 from typing import Any, Literal
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops
 from ..layers._adversarial_dropout import AdversarialDropout
 from ..ops._likelihood import log
 from ..support._arguments import Tensor, check_integer, invalid
+from ._draws import batches_of, joined, statistics
 
 DROPOUTS = (
     keras.layers.AlphaDropout,
@@ -21,11 +23,11 @@ RULES = ("arithmetic", "geometric", "weight_scaling")
 
 def dropout_ensemble(
     model: keras.Model,
-    x: np.ndarray,
+    x: Any,
     rule: Literal["arithmetic", "geometric", "weight_scaling"] = "arithmetic",
     samples: int = 100,
     batch_size: int = 256,
-) -> np.ndarray:
+) -> dict[str, np.ndarray]:
     """Predict class probabilities by the networks that dropout trained together.
 
         arithmetic      mean_mu p(y | x, mu)
@@ -41,16 +43,20 @@ def dropout_ensemble(
             `keras_softmaxes.layers.AdversarialDropout`) among its own layers. Its other layers,
             such as batch normalisation, and dropout within a recurrent layer, predict as at
             inference.
-        x: inputs, (count, ...).
+        x: inputs as an array, or any structure of arrays that the model takes, (count, ...) each,
+            or a `tf.data.Dataset` of batches x or (x, y), of which y is not read.
         rule: which of the three.
         samples: the number of masks, at least 1; weight scaling needs none.
-        batch_size: examples that are predicted at once.
+        batch_size: examples of arrays that are predicted at once.
 
     Returns:
-        Class probabilities, (count, classes). The draws follow the seeds of the dropout layers.
+        A dict of NumPy arrays, each (count, classes): "mean", the class probabilities, and
+        "stddev", the (population) standard deviation of the networks' own, 0 where there is one.
+        The draws follow the seeds of the dropout layers.
 
     Raises:
-        ValueError: another rule; samples or batch_size that are not integers of at least 1; a model
+        ValueError: another rule; x that is not made of arrays of one length, or has no examples;
+            samples or batch_size that are not integers of at least 1; a model
             without dropout, with dropout in a nested model, with several outputs, or whose output
             is not probabilities of two classes or more.
 
@@ -58,7 +64,8 @@ def dropout_ensemble(
         >>> import keras_softmaxes as ks
         >>> layers = [keras.Input((4,)), keras.layers.Dropout(0.5)]
         >>> model = keras.Sequential([*layers, keras.layers.Dense(3, activation="softmax")])
-        >>> ks.models.dropout_ensemble(model, np.ones((2, 4)), "geometric", samples=20).shape
+        >>> result = ks.models.dropout_ensemble(model, np.ones((2, 4)), "geometric", samples=20)
+        >>> result["mean"].shape
         (2, 3)
 
     Reference:
@@ -70,14 +77,11 @@ def dropout_ensemble(
     check_integer("samples", samples, least=1)
     check_integer("batch_size", batch_size, least=1)
     _check_model(model)
-    if rule == "weight_scaling":
-        probabilities = _checked(model.predict(x, batch_size=batch_size, verbose=0))
+    if rule == "weight_scaling":  # one network, whatever is drawn
+        network, samples = model, 1
     else:
-        stochastic = _stochastic(model)
-        batches = [x[start : start + batch_size] for start in range(0, len(x), batch_size)]
-        means = [_mean(stochastic, batch, rule, samples) for batch in batches]
-        probabilities = np.concatenate([ops.convert_to_numpy(mean) for mean in means])
-    return probabilities
+        network = _stochastic(model)
+    return joined(map(partial(_measured, network, rule, samples), batches_of(x, batch_size)))
 
 
 def _check_model(model: keras.Model) -> None:
@@ -108,17 +112,20 @@ def _stochastic(model: keras.Model) -> keras.Model:
             kwargs["training"] = True
         return layer(*args, **kwargs)
 
-    functional = keras.Model(model.inputs, model.outputs[0])
+    inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
     return keras.models.clone_model(
-        functional, clone_function=lambda layer: layer, call_function=call
+        keras.Model(inputs, model.outputs[0]),
+        clone_function=lambda layer: layer,
+        call_function=call,
     )
 
 
-def _mean(model: keras.Model, x: Tensor, rule: str, samples: int) -> Tensor:
-    geometric = rule == "geometric"
-    total = 0.0
-    for _ in range(samples):
-        probabilities = _checked(ops.cast(model([x]), "float32"))
-        total += log(probabilities) if geometric else probabilities
-    mean = total / samples
-    return ops.softmax(mean, axis=-1) if geometric else mean
+def _measured(network: keras.Model, rule: str, samples: int, x: Any) -> tuple[Tensor, Tensor]:
+    """Return the ensemble's probabilities of a batch, and the deviation of its networks'."""
+
+    def draw() -> Tensor:
+        probabilities = _checked(ops.cast(network(x), "float32"))
+        return ops.stack([probabilities, log(probabilities)])
+
+    (mean, log_mean), (stddev, _) = statistics(draw, samples)
+    return ops.softmax(log_mean, axis=-1) if rule == "geometric" else mean, stddev

@@ -1,6 +1,6 @@
 """Monte Carlo prediction: the distribution behind a stochastic head's probabilities."""
 
-import operator
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ from keras import ops
 from ..layers._head import StochasticHead
 from ..support._arguments import Tensor, check_integer, invalid
 from ._classifier import Classifier
+from ._draws import add_draw, batches_of, joined, statistics
 
 
 def monte_carlo(
@@ -23,13 +24,17 @@ def monte_carlo(
     label is involved. The network below the head runs once for each batch and the head's softmax
     once for each draw; no draw is kept, so that the memory does not depend on their number.
 
+    In a graph it returns tensors, so that it can be served: `archive.add_endpoint("monte_carlo",
+    lambda x: ks.models.monte_carlo(model, x, 100), signature)` of `keras.export.ExportArchive`.
+
     Args:
         model: a `keras_softmaxes.models.Classifier` of a stochastic head, as `DropMax`.
-        x: inputs as an array, or any structure of arrays that the model takes, (count, ...) each.
+        x: inputs as an array, or any structure of arrays that the model takes, (count, ...) each,
+            or a `tf.data.Dataset` of batches x or (x, y), of which y is not read.
         samples: the number of draws S, at least 1. The paper shows 1,000.
-        batch_size: examples that are predicted at once.
+        batch_size: examples of arrays that are predicted at once.
         seed: integer that fixes the draws, for one batch_size; None takes it from
-            `keras.utils.set_random_seed`.
+            `keras.utils.set_random_seed`, and in a graph from the head's own generator.
 
     Returns:
         A dict of NumPy arrays, each (count, ..., classes): "mean", the probabilities, and "stddev",
@@ -38,7 +43,7 @@ def monte_carlo(
     Raises:
         ValueError: x that is not made of arrays, or of arrays of unequal length; samples or
             batch_size that are not integers of at least 1; no examples; a model without a
-            stochastic head.
+            stochastic head; in a graph, a seed.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -51,39 +56,41 @@ def monte_carlo(
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 14
         (https://arxiv.org/abs/1712.07834).
     """
-    arrays = keras.tree.flatten(x)
-    if not arrays or not all(getattr(array, "shape", ()) for array in arrays):
-        raise invalid("x", "an array, or a structure of arrays", type(x).__name__)
-    count, *others = (len(array) for array in arrays)
-    if set(others) - {count}:
-        raise invalid("x", "arrays of one length", f"lengths {[count, *others]}")
-    for argument, value in {"samples": samples, "batch_size": batch_size, "len(x)": count}.items():
-        check_integer(argument, value, least=1)
+    check_integer("samples", samples, least=1)
+    check_integer("batch_size", batch_size, least=1)
     if not isinstance(model, Classifier) or not isinstance(model.head, StochasticHead):
         expected = "a `keras_softmaxes.models.Classifier` of a stochastic head, as `DropMax`"
         raise invalid("model", expected, repr(model))
+    if _is_symbolic(x):
+        if seed is not None:
+            raise invalid("seed", "None in a graph, where the head's generator draws", seed)
+        return _in_graph(model, x, samples)
     generator = keras.random.SeedGenerator(seed)
-    means, deviations = [], []
-    for start in range(0, count, batch_size):
-        rows = slice(start, start + batch_size)
-        batch = keras.tree.map_structure(operator.itemgetter(rows), x)
+
+    def measured(batch: Any) -> tuple[Tensor, Tensor]:
         outputs = model(batch, training=False)
-        mean, deviation = _statistics(model.head, outputs, samples, generator)
-        means.append(ops.convert_to_numpy(mean))
-        deviations.append(ops.convert_to_numpy(deviation))
-    return {"mean": np.concatenate(means), "stddev": np.concatenate(deviations)}
+        return statistics(partial(model.head.sample_probabilities, outputs, generator), samples)
+
+    return joined(map(measured, batches_of(x, batch_size)))
 
 
-def _statistics(
-    head: StochasticHead,
-    outputs: dict[str, Tensor],
-    samples: int,
-    generator: keras.random.SeedGenerator,
-) -> tuple[Tensor, Tensor]:
-    """Return the running mean and deviation of the draws (Welford 1962)."""
-    mean = squares = ops.zeros(())
-    for count in range(1, samples + 1):
-        deviation = head.sample_probabilities(outputs, generator) - mean
-        mean = mean + deviation / count
-        squares = squares + deviation**2 * ((count - 1) / count)
-    return mean, ops.sqrt(squares / samples)
+def _is_symbolic(x: Any) -> bool:
+    """Tell whether x is what a TensorFlow graph will be fed."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return any(tf.is_tensor(each) and tf.is_symbolic_tensor(each) for each in keras.tree.flatten(x))
+
+
+def _in_graph(model: Classifier, x: Any, samples: int) -> dict[str, Tensor]:
+    """Return the statistics as tensors, from a loop that does not grow with the draws."""
+    head, outputs = model.head, model(x, training=False)
+
+    def draw(index: Tensor, sums: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        count = ops.cast(index + 1, sums[0].dtype)
+        return add_draw(head.sample_probabilities(outputs, head.seed_generator), *sums, count)
+
+    zeros = ops.zeros_like(outputs["probabilities"])
+    mean, squares = ops.fori_loop(0, samples, draw, (zeros, zeros))
+    return {"mean": mean, "stddev": ops.sqrt(squares / samples)}

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import keras
 from keras import ops
 
+from ..layers._random import GENERATOR
 from ..perturbations import Perturbation, Step, VirtualAdversarialDropout
 from ..perturbations._predictions import check_single_loss
 from ..perturbations._step import Parts, check_differentiable
 from ..support._arguments import INDEX, Tensor, invalid
 from ..support._replicas import replica_count
+from ..support._tensors import without_label_as_weight
 from ._classifier import Classifier
 from ._cut import CleanPass, cut_of, parts_of
 
@@ -69,11 +72,11 @@ class PerturbationMixin(_ModelBeside):
     and `above(self, features, training=None)`, which returns the output of features. A mask of
     padding passes through the cut with the features, but for a graph whose layers above read it.
 
-    Training is semi-supervised where rows have a sample weight of zero: the perturbations act on
-    all rows, but for the two supervised ones. Their labels mean nothing, and are ones that the loss
-    takes all the same: any class, not -1. `keras_softmaxes.datasets.semi_supervised` builds such
-    batches. Use `weighted_metrics` then, which leave out the unlabelled rows; Keras takes no
-    `class_weight` beside sample weights.
+    Training is semi-supervised where rows have a sample weight of zero, or the class -1, which is
+    no label and has that weight: the perturbations act on all rows, but for the two supervised
+    ones. `keras_softmaxes.datasets.semi_supervised` builds such batches. Use `weighted_metrics`
+    then, which leave out the unlabelled rows; Keras takes no `class_weight` beside sample weights,
+    the losses of this package do.
 
     Inputs may come with the numbers of the examples, as `{"inputs": x, "keras_softmaxes_index":
     index}`: in training, evaluation and prediction the model sees x.
@@ -186,12 +189,12 @@ class PerturbationMixin(_ModelBeside):
 
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if labels is None:
-            expected = "labels, of any class where the row has the sample weight 0"
+            expected = "labels, -1 where there is none"
             raise invalid("y", expected, None)
         with tf.GradientTape() as tape:
             step = self.clean_pass(inputs, labels, sample_weight)
             loss = self.compute_loss(
-                step.inputs, labels, step.outputs, sample_weight, training=True
+                step.inputs, step.labels, step.outputs, step.sample_weight, training=True
             )
             terms = [each.weighted_term(step) for each in self._training.perturbations]
             total = sum((ops.cast(term, loss.dtype) for term in terms), loss)
@@ -199,14 +202,14 @@ class PerturbationMixin(_ModelBeside):
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
         self._report(total, terms, step.rows)
-        return self.compute_metrics(step.inputs, labels, step.outputs, sample_weight)
+        return self.compute_metrics(step.inputs, step.labels, step.outputs, step.sample_weight)
 
     def clean_pass(self, inputs: Any, labels: Any, sample_weight: Any = None) -> Step:
         """Return the step of a batch after the ordinary pass of the model.
 
         Args:
             inputs: of the model, with an index or not.
-            labels: as the loss takes them.
+            labels: as the loss takes them; the class -1 is no label.
             sample_weight: likewise, or None.
         """
         import tensorflow as tf
@@ -221,6 +224,8 @@ class PerturbationMixin(_ModelBeside):
                 check_differentiable(inputs)
                 tape.watch(inputs)
             features, mask, outputs = training.clean_pass(inputs, training=True)
+        if getattr(self.loss, "ignore_class", None) != -1:
+            labels, sample_weight = without_label_as_weight(labels, sample_weight, outputs)
         return Step(
             model=self,
             parts=training.parts,
@@ -255,24 +260,27 @@ class PerturbationMixin(_ModelBeside):
             tracker.update_state(value * replica_count(), sample_weight=rows)
 
     def save_own_variables(self, store: Any) -> None:
-        """Save the state of the perturbations too."""
+        """Save the state of the perturbations and of their random numbers too."""
         super().save_own_variables(store)
         for name, variable in self._state().items():
             store[name] = variable
 
     def load_own_variables(self, store: Any) -> None:
         """Load the state of the perturbations too, where both sides have it."""
-        for name, variable in self._state().items():
-            if name in store.keys():  # noqa: SIM118, it is no dict
-                variable.assign(store[name])
-        own = [name for name in store.keys() if not name.startswith(STATE)]  # noqa: SIM118
+        names = list(store.keys())
+        own = [name for name in names if not name.startswith(STATE)]
         super().load_own_variables({name: store[name] for name in own})
+        for name, variable in self._state().items():
+            if name in names:
+                variable.assign(store[name])
 
     def _state(self) -> dict[str, keras.Variable]:
-        perturbations = self._training.perturbations if self._training else ()
-        return {
-            f"{STATE}{number}_{variable.name}": variable
-            for number, each in enumerate(perturbations)
+        """Return what is saved of the perturbations, by names that their order does not change."""
+        if not self._training:
+            return {}
+        return {f"{STATE}{GENERATOR}": self._training.generator.state} | {
+            f"{STATE}{quote(each.name, safe='')}_{variable.name}": variable
+            for each in self._training.perturbations
             for variable in each.variables
         }
 
@@ -284,11 +292,7 @@ class PerturbationMixin(_ModelBeside):
             config["perturbations"] = list(perturbations)
         return config
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as another model was, and create the optimizer's variables."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
+    compile_from_config = Classifier.compile_from_config
 
 
 class AdversarialDropoutMixin(PerturbationMixin):

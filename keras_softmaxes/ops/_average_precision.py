@@ -20,7 +20,8 @@ def average_precision(labels: Tensor, scores: Tensor, weights: Tensor) -> Tensor
         labels: (examples, labels), of zeros and ones.
         scores: (examples, labels), a known number of examples; higher where a label is more likely,
             as logits or probabilities are.
-        weights: (examples,), at least 0. An example of weight 0 is as if it were absent.
+        weights: (examples,), or (examples, labels), at least 0. An example of weight 0 is as if it
+            were absent.
 
     Returns:
         (labels,), in [0, 1]; 0 for a label that no example has, NaN for one with a score of NaN.
@@ -43,12 +44,15 @@ def average_precision(labels: Tensor, scores: Tensor, weights: Tensor) -> Tensor
         raise invalid("scores", "a known number of examples", f"a tensor of shape {scores.shape}")
     present = multi_hot(labels, scores)
     weights = ops.convert_to_tensor(weights, dtype=scores.dtype)
-    if len(static_shape("weights", weights)) != 1:
-        raise invalid("weights", "shape (examples,)", f"a tensor of shape {tuple(weights.shape)}")
-    weights = ops.broadcast_to(ops.expand_dims(weights, axis=1), ops.shape(scores))
+    if len(static_shape("weights", weights)) == 1:
+        weights = ops.broadcast_to(ops.expand_dims(weights, axis=1), ops.shape(scores))
     check_same_shape(scores=scores, weights=weights)
-    scores = ops.where(weights > 0, scores, 0)
+    return average_precision_of(present, scores, weights)
 
+
+def average_precision_of(present: Tensor, scores: Tensor, weights: Tensor) -> Tensor:
+    """Return `average_precision` of columns that were read, (examples, columns) each."""
+    scores = ops.where(weights > 0, scores, 0)
     order = ops.argsort(-scores, axis=0)
     ranked, found, seen = (
         ops.take_along_axis(each, order, axis=0) for each in (scores, present * weights, weights)

@@ -2,11 +2,12 @@
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_logits, check_same_shape
+from ..support._arguments import Tensor
 from ..support._labels import at_target, one_hot
-from ..support._tensors import at_least_float32
+from ..support._tensors import read_alike
 from ._divergences import bernoulli_cross_entropy
 from ._dropmax import dropmax_log_probabilities
+from ._soft_labels import expectation
 
 
 def attention_terms(labels: Tensor, logits: Tensor, attention_logits: Tensor) -> dict[str, Tensor]:
@@ -43,13 +44,32 @@ def attention_terms(labels: Tensor, logits: Tensor, attention_logits: Tensor) ->
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, section 5, baselines 5
         and 6 (https://arxiv.org/abs/1712.07834).
     """
-    logits, attention_logits = at_least_float32(logits), at_least_float32(attention_logits)
-    check_logits("logits", logits)
-    check_same_shape(logits=logits, attention_logits=attention_logits)
+    logits, attention_logits = read_alike(logits=logits, attention_logits=attention_logits)
     target = one_hot(labels, logits)
     log_probabilities = dropmax_log_probabilities(logits, attention_logits)
     supervision = bernoulli_cross_entropy(target, attention_logits)
     return {
         "cross_entropy": -at_target(target, log_probabilities),
         "supervision": ops.sum(supervision, axis=-1),
+    }
+
+
+def expected_attention_terms(
+    rows: Tensor, logits: Tensor, attention_logits: Tensor
+) -> dict[str, Tensor]:
+    """Return `attention_terms` of soft labels, the expectation over their classes.
+
+    Args:
+        rows: distributions of the classes, (..., classes).
+        logits: o, (..., classes).
+        attention_logits: a, (..., classes).
+
+    Returns:
+        A dict of (...) tensors, in nats.
+    """
+    log_probabilities = dropmax_log_probabilities(logits, attention_logits)
+    present, absent = ops.softplus(-attention_logits), ops.softplus(attention_logits)
+    return {
+        "cross_entropy": expectation(rows, -log_probabilities),
+        "supervision": ops.sum(rows * present + (1 - rows) * absent, axis=-1),
     }

@@ -6,9 +6,10 @@ import keras
 import ml_dtypes
 from keras import ops
 
-from ..support._arguments import Tensor, check_logits, check_same_shape
+from ..support._arguments import Tensor
 from ..support._labels import at_target, one_hot
-from ..support._tensors import at_least_float32, how_many
+from ..support._tensors import how_many, largest, read_alike
+from ._soft_labels import expectation
 
 LOG_EPSILON = math.log(1e-20)
 
@@ -58,9 +59,7 @@ def masked_cross_entropy(labels: Tensor, logits: Tensor, log_mask: Tensor) -> Te
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 3
         (https://arxiv.org/abs/1712.07834).
     """
-    logits, log_mask = at_least_float32(logits), at_least_float32(log_mask)
-    check_logits("logits", logits)
-    check_same_shape(logits=logits, log_mask=log_mask)
+    logits, log_mask = read_alike(logits=logits, log_mask=log_mask)
     return masked_cross_entropy_of(one_hot(labels, logits), logits, log_mask)
 
 
@@ -73,6 +72,38 @@ def masked_cross_entropy_of(target: Tensor, logits: Tensor, log_mask: Tensor) ->
     retained = ops.logsumexp(logits + ops.where(target == 1, 0, log_mask), axis=-1)
     total = ops.logaddexp(retained, ops.logsumexp(logits, axis=-1) + LOG_EPSILON)
     return total - at_target(target, logits)
+
+
+def expected_masked_cross_entropy(
+    rows: Tensor, logits: Tensor, log_mask: Tensor, with_reserve: Tensor | None = None
+) -> Tensor:
+    """Return `masked_cross_entropy` of soft labels, the expectation over their classes.
+
+        sum_k p_k ( log [ sum_j (z_j + eps) exp(o_j) + (1 - z_k) exp(o_k) ] - o_k )
+
+    A sum of positive numbers, of which the one of the largest logit is at least eps.
+
+    Args:
+        rows: p, (..., classes).
+        logits: o, (..., classes).
+        log_mask: log z, (..., classes).
+        with_reserve: as in `completed_log_mask`, which takes its place where class k is drawn.
+
+    Returns:
+        (...), in nats.
+    """
+    deviations = logits - ops.stop_gradient(largest(logits))
+    exponentials = ops.exp(deviations)
+
+    def totals(log_mask: Tensor) -> Tensor:
+        mask = ops.exp(log_mask)
+        kept = ops.sum((mask + math.exp(LOG_EPSILON)) * exponentials, axis=-1, keepdims=True)
+        return kept + (1 - mask) * exponentials
+
+    total = totals(log_mask)
+    if with_reserve is not None:
+        total = ops.where(log_mask == 0, totals(with_reserve), total)
+    return expectation(rows, ops.log(total) - deviations)
 
 
 def completed_log_mask(target: Tensor, log_mask: Tensor, with_reserve: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ from keras import ops
 from ..support._arguments import Tensor, check_logits, check_positive, check_same_shape
 from ..support._labels import at_class, at_target, one_hot, one_hot_rows
 from ..support._tensors import at_least_float32
-from ._class_masking import masked_cross_entropy_of
+from ._class_masking import expected_masked_cross_entropy, masked_cross_entropy_of
 from ._divergences import bernoulli_cross_entropy, bernoulli_kl, bernoulli_negative_entropy
+from ._soft_labels import expectation
 
 
 def dropmax_log_mask(retain_logits: Tensor, uniform: Tensor, temperature: float = 0.1) -> Tensor:
@@ -170,17 +171,58 @@ def dropmax_objective_of(
         (...), in nats.
     """
     cross_entropy = masked_cross_entropy_of(one_hot_rows(classes, logits), logits, log_mask)
-    target_logit = at_class(classes, retain_logits)
+    retain = at_class(classes, retain_logits)
+    shift = None if posterior_shift is None else at_class(classes, posterior_shift)
+    others = _of_every_class(retain_logits, posterior_shift, entropy_weight)
+    return cross_entropy + ops.sum(others, axis=-1) + _of_the_target(retain, shift)
+
+
+def expected_dropmax_objective(
+    rows: Tensor,
+    logits: Tensor,
+    retain_logits: Tensor,
+    log_mask: Tensor,
+    posterior_shift: Tensor | None = None,
+    entropy_weight: float = 1.0,
+) -> Tensor:
+    """Return `dropmax_objective_of` soft labels, the expectation over their classes.
+
+    Args:
+        rows: distributions of the classes, (..., classes).
+        logits: o, as for `dropmax_terms`.
+        retain_logits: a, likewise.
+        log_mask: log z, likewise.
+        posterior_shift: r, likewise.
+        entropy_weight: w.
+
+    Returns:
+        (...), in nats.
+    """
+    cross_entropy = expected_masked_cross_entropy(rows, logits, log_mask)
+    others = _of_every_class(retain_logits, posterior_shift, entropy_weight)
+    of_target = expectation(rows, _of_the_target(retain_logits, posterior_shift))
+    return cross_entropy + ops.sum(others, axis=-1) + of_target
+
+
+def _of_every_class(
+    retain_logits: Tensor, posterior_shift: Tensor | None, entropy_weight: float
+) -> Tensor:
+    """Return what each class adds to the objective whether or not it is the target."""
     if posterior_shift is None:
-        negative_entropy = ops.sum(bernoulli_negative_entropy(retain_logits), axis=-1)
-        return cross_entropy + ops.softplus(-target_logit) + entropy_weight * negative_entropy
-    by_class = entropy_weight * ops.sigmoid(retain_logits) * retain_logits
-    by_class += _shared(retain_logits, posterior_shift)
+        return entropy_weight * bernoulli_negative_entropy(retain_logits)
+    terms = entropy_weight * ops.sigmoid(retain_logits) * retain_logits
+    terms += _shared(retain_logits, posterior_shift)
     if entropy_weight != 1:
-        by_class += (1 - entropy_weight) * ops.softplus(retain_logits)
-    target_shift = at_class(classes, posterior_shift)
-    of_target = ops.softplus(-target_shift) - target_logit - _shared(target_logit, target_shift)
-    return cross_entropy + of_target + ops.sum(by_class, axis=-1)
+        terms += (1 - entropy_weight) * ops.softplus(retain_logits)
+    return terms
+
+
+def _of_the_target(retain_logits: Tensor, posterior_shift: Tensor | None) -> Tensor:
+    """Return what a class adds to the objective where it is the target."""
+    if posterior_shift is None:
+        return ops.softplus(-retain_logits)
+    shared = _shared(retain_logits, posterior_shift)
+    return ops.softplus(-posterior_shift) - retain_logits - shared
 
 
 def _shared(retain_logits: Tensor, posterior_shift: Tensor) -> Tensor:

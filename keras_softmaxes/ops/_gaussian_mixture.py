@@ -12,14 +12,14 @@ from keras import ops
 from ..support._arguments import (
     Tensor,
     check_features,
-    check_logits,
     check_not_negative,
     check_same_shape,
     invalid,
     static_shape,
 )
 from ..support._labels import at_target, one_hot
-from ..support._tensors import at_least_float32
+from ..support._tensors import at_least_float32, read_alike
+from ._soft_labels import expectation, margin_cross_entropy
 
 
 def gaussian_distances(
@@ -111,16 +111,36 @@ def gaussian_mixture_terms(
         Wan et al., Rethinking Feature Distribution for Loss Functions in Image Classification,
         CVPR 2018, section 3 (https://arxiv.org/abs/1803.02988).
     """
-    distances = at_least_float32(distances)
-    half_log_determinants = at_least_float32(half_log_determinants)
+    distances, half_log_determinants = read_alike(
+        distances=distances, half_log_determinants=half_log_determinants
+    )
     check_not_negative("margin", margin)
-    check_logits("distances", distances)
-    check_same_shape(distances=distances, half_log_determinants=half_log_determinants)
     target = one_hot(labels, distances)
     logits = -(1 + margin * target) * distances - half_log_determinants
     return {
         "cross_entropy": ops.logsumexp(logits, axis=-1) - at_target(target, logits),
         "likelihood": at_target(target, distances + half_log_determinants),
+    }
+
+
+def expected_gaussian_mixture_terms(
+    rows: Tensor, distances: Tensor, half_log_determinants: Tensor, margin: float
+) -> dict[str, Tensor]:
+    """Return `gaussian_mixture_terms` of soft labels, the expectation over their classes.
+
+    Args:
+        rows: distributions of the classes, (..., classes).
+        distances: d, (..., classes).
+        half_log_determinants: h, (..., classes).
+        margin: as for `gaussian_mixture_terms`.
+
+    Returns:
+        A dict of (...) tensors, in nats.
+    """
+    logits = -distances - half_log_determinants
+    return {
+        "cross_entropy": margin_cross_entropy(rows, logits, logits - margin * distances),
+        "likelihood": expectation(rows, -logits),
     }
 
 

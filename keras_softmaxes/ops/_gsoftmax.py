@@ -10,15 +10,8 @@ import math
 
 from keras import ops
 
-from ..support._arguments import (
-    Tensor,
-    check_logits,
-    check_not_negative,
-    invalid,
-    positive_stddev,
-    static_shape,
-)
-from ..support._tensors import at_least_float32
+from ..support._arguments import Tensor, check_not_negative, invalid, positive_stddev, static_shape
+from ..support._tensors import at_least_float32, read_logits
 
 # Deviations from the mean, beyond which Phi is 0 or 1 and its slope 0 even in float64.
 FAR = 40.0
@@ -88,8 +81,7 @@ def gsoftmax_logits(logits: Tensor, mean: Tensor, stddev: Tensor, scale: float =
         Features, IEEE TNNLS 2019, Eq. 3 (https://arxiv.org/abs/1904.04317).
     """
     check_not_negative("scale", scale)
-    logits = at_least_float32(logits)
-    check_logits("logits", logits)
+    logits = read_logits("logits", logits)
     if scale == 0:
         return logits
     return logits + scale * gaussian_cdf(logits, mean, stddev)

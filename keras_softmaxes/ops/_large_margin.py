@@ -11,14 +11,16 @@ classes: once the target dominates, all digits would be lost. Logits are halved 
 subtracted, so that the difference of any two that the type holds is finite.
 """
 
+import math
 from typing import Any, Literal, NamedTuple
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_choice, check_logits
+from ..support._arguments import Tensor, check_choice
 from ..support._labels import class_indices
-from ..support._tensors import at_least_float32, largest
+from ..support._tensors import largest, read_logits
 from ..support._xla import xla_compiled
+from ._soft_labels import expectation, margin_cross_entropy, without_one
 
 Divergence = Literal["symmetric", "forward", "reverse"]
 
@@ -62,8 +64,7 @@ def large_margin_divergence(
         (https://github.com/tk1980/LargeMarginInSoftmax).
     """
     check_divergence(divergence)
-    logits = at_least_float32(logits)
-    check_logits("logits", logits)
+    logits = read_logits("logits", logits)
     classes = class_indices(labels, logits)
     return ops.squeeze(_divergence(_non_target(classes, logits), divergence), axis=-1)
 
@@ -95,8 +96,7 @@ def margin_bias(labels: Tensor, logits: Tensor) -> Tensor:
         Kobayashi, Large Margin In Softmax Cross-Entropy Loss, BMVC 2019, Eq. 7
         (https://github.com/tk1980/LargeMarginInSoftmax).
     """
-    logits = at_least_float32(logits)
-    check_logits("logits", logits)
+    logits = read_logits("logits", logits)
     return margin_bias_of(class_indices(labels, logits), logits)
 
 
@@ -154,8 +154,7 @@ def large_margin_cross_entropy(
         (https://github.com/tk1980/LargeMarginInSoftmax).
     """
     check_divergence(divergence)
-    logits = at_least_float32(logits)
-    check_logits("logits", logits)
+    logits = read_logits("logits", logits)
     numbers = float(weight), divergence, float(bias), float(label_smoothing)
     return large_margin_cross_entropy_of(class_indices(labels, logits), logits, *numbers)
 
@@ -176,9 +175,78 @@ def large_margin_cross_entropy_of(classes: Tensor, logits: Tensor, *settings: An
     return regularised(logits)
 
 
-def check_divergence(divergence: str) -> None:
-    """Raise ValueError unless `divergence` is the name of one."""
-    check_choice("divergence", divergence, SHARES)
+def expected_large_margin_divergence(
+    rows: Tensor, logits: Tensor, divergence: Divergence = "symmetric"
+) -> Tensor:
+    """Return `large_margin_divergence` of soft labels, the expectation over their classes.
+
+    It is linear in the label p. With the largest logit apart, from which the others are taken,
+
+        E_q[f] of label k     ( sum_j e_j d_j - e_k d_k ) / ( sum_j e_j - e_k ),  e_j = exp(d_j)
+        mean of all labels    sum_j (1 - p_j) d_j / (C - 1)
+
+    Args:
+        rows: p, (..., C).
+        logits: f, (..., C).
+        divergence: as for `large_margin_divergence`.
+
+    Returns:
+        (...), in nats.
+    """
+    without = without_one(logits)
+    others = logits.shape[-1] - 1
+    shares = ops.where(without.is_largest, 0, rows)  # of the labels that are not the largest logit
+    share = expectation(ops.cast(without.is_largest, rows.dtype), rows)
+    weighted = without.exponentials * without.deviations
+    rest = ops.sum(weighted, axis=-1, keepdims=True) - weighted
+    second = ops.sum(without.second_exponentials * without.second_deviations, axis=-1)
+    second_total = ops.squeeze(without.second_total, axis=-1)
+    second_mean = ops.sum(without.second_deviations, axis=-1) / others
+    expected = expectation(shares, rest / without.totals) + share * second / second_total
+    kept = ops.sum(shares, axis=-1, keepdims=True) - shares
+    mean = ops.sum(kept * without.deviations, axis=-1) / others + share * second_mean
+    if divergence == "symmetric":  # the logarithms of the other two cancel
+        return 0.5 * (expected - mean)
+    log_share = expectation(shares, ops.log(without.totals)) + share * ops.log(second_total)
+    log_share -= math.log(others)
+    return expected - log_share if divergence == "forward" else log_share - mean
+
+
+def expected_large_margin_cross_entropy(
+    rows: Tensor,
+    logits: Tensor,
+    weight: float,
+    divergence: Divergence,
+    bias: float,
+    label_smoothing: float,
+) -> Tensor:
+    """Return `large_margin_cross_entropy` of soft labels, the expectation over their classes.
+
+    Args:
+        rows: p, (..., C).
+        logits: f, (..., C).
+        weight: as for `large_margin_cross_entropy`.
+        divergence: likewise.
+        bias: likewise.
+        label_smoothing: likewise.
+
+    Returns:
+        (...), in nats.
+    """
+    classes = logits.shape[-1]
+    losses = margin_cross_entropy(rows, logits, logits - bias)
+    if label_smoothing:
+        deviations = logits - ops.stop_gradient(largest(logits))
+        ahead = ops.sum((classes * rows - 1) * deviations, axis=-1) - (classes - 1) * bias
+        losses += label_smoothing / classes * ahead
+    if weight:  # where it is 0, an infinite divergence must not make NaN of the losses
+        losses += weight * expected_large_margin_divergence(rows, logits, divergence)
+    return losses
+
+
+def check_divergence(divergence: Divergence) -> Divergence:
+    """Return `divergence`; raise ValueError unless it is the name of one."""
+    return check_choice("divergence", divergence, SHARES)
 
 
 class _NonTarget(NamedTuple):

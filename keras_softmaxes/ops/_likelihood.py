@@ -5,7 +5,8 @@ import ml_dtypes
 from keras import ops
 
 from ..support._arguments import Tensor
-from ..support._labels import at_target, one_hot_rows
+from ..support._labels import MISSING, at_target, one_hot_rows
+from ._soft_labels import expectation
 
 
 def log(probabilities: Tensor) -> Tensor:
@@ -29,6 +30,19 @@ def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
     return -log(at_target(one_hot_rows(labels, probabilities), probabilities))
 
 
+def expected_negative_log_likelihood(rows: Tensor, probabilities: Tensor) -> Tensor:
+    """Return `negative_log_likelihood` of soft labels, the expectation over their classes.
+
+    Args:
+        rows: distributions of the classes, (..., classes).
+        probabilities: p, (..., classes).
+
+    Returns:
+        (...), in nats.
+    """
+    return expectation(rows, -log(probabilities))
+
+
 def labels_negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
     """Return -sum_i [ y_i log p_i + (1 - y_i) log(1 - p_i) ] of any number of labels an example.
 
@@ -36,7 +50,8 @@ def labels_negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Ten
     16.6 nats in float32, whether the label is present or absent.
 
     Args:
-        labels: y, (..., labels), zeros and ones, as `multi_hot` returns them.
+        labels: y, (..., labels), zeros and ones, as `multi_hot_or_missing` returns them. A missing
+            one adds nothing.
         probabilities: p, (..., labels).
 
     Returns:
@@ -44,6 +59,7 @@ def labels_negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Ten
     """
     likelihood = labels * probabilities + (1 - labels) * (1 - probabilities)
     smallest = float(_finfo(probabilities).eps) / 2
+    likelihood = ops.where(labels == MISSING, 1, likelihood)
     return -ops.sum(ops.log(ops.maximum(likelihood, smallest)), axis=-1)
 
 

@@ -10,16 +10,9 @@ import math
 
 from keras import ops
 
-from ..support._arguments import (
-    Tensor,
-    check_features,
-    check_integer,
-    check_logits,
-    check_same_shape,
-    invalid,
-)
+from ..support._arguments import Tensor, check_features, check_integer, invalid
 from ..support._labels import at_target, one_hot
-from ..support._tensors import at_least_float32
+from ..support._tensors import at_least_float32, read_alike, read_logits
 
 # Its square is still a normal number in float32.
 SMALLEST = 1e-18
@@ -79,8 +72,7 @@ def lsoftmax_logits(
     """
     check_margin(margin)
     features = at_least_float32(features)
-    kernel = at_least_float32(kernel)
-    check_logits("kernel", kernel)
+    kernel = read_logits("kernel", kernel)
     check_features(features, kernel.shape[0], "kernel")
     plain = ops.matmul(features, kernel)
     scale = _norm(features, axis=-1) * _norm(kernel, axis=0)
@@ -113,10 +105,7 @@ def lsoftmax_cross_entropy(labels: Tensor, logits: Tensor, margin_logits: Tensor
         Liu et al., Large-Margin Softmax Loss for Convolutional Neural Networks, ICML 2016, Eq. 4
         (https://arxiv.org/abs/1612.02295).
     """
-    logits = at_least_float32(logits)
-    margin_logits = at_least_float32(margin_logits)
-    check_logits("logits", logits)
-    check_same_shape(logits=logits, margin_logits=margin_logits)
+    logits, margin_logits = read_alike(logits=logits, margin_logits=margin_logits)
     target = one_hot(labels, logits)
     combined = ops.where(target == 1, margin_logits, logits)
     return ops.logsumexp(combined, axis=-1) - at_target(target, combined)

@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_logits
+from ..support._arguments import Tensor
 from ..support._labels import at_target, one_hot
-from ..support._tensors import at_least_float32
+from ..support._tensors import read_logits
 
 
 def mean_multiclass_hinge(labels: Tensor, logits: Tensor) -> Tensor:
@@ -35,8 +35,7 @@ def mean_multiclass_hinge(labels: Tensor, logits: Tensor) -> Tensor:
         Kobayashi, Large Margin In Softmax Cross-Entropy Loss, BMVC 2019, Eq. 14
         (https://github.com/tk1980/LargeMarginInSoftmax).
     """
-    logits = at_least_float32(logits)
-    check_logits("logits", logits)
+    logits = read_logits("logits", logits)
     target = one_hot(labels, logits)
     differences = logits - ops.expand_dims(at_target(target, logits), -1)
     violations = (1 - target) * ops.relu(differences + 1)

@@ -6,9 +6,9 @@ present, a- that it is absent.
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_logits, check_same_shape
-from ..support._labels import multi_hot
-from ..support._tensors import at_least_float32
+from ..support._arguments import Tensor
+from ..support._labels import MISSING, multi_hot_or_missing
+from ..support._tensors import read_alike
 
 
 def paired_cross_entropy(labels: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
@@ -20,7 +20,8 @@ def paired_cross_entropy(labels: Tensor, positive: Tensor, negative: Tensor) -> 
     which a- would speak for presence, and which without the Gaussian term is not Eq. 15.
 
     Args:
-        labels: y, (..., labels), of zeros and ones of any type.
+        labels: y, (..., labels), of zeros and ones of any type; NaN is a missing label, which adds
+            nothing.
         positive: a+, (..., labels).
         negative: a-, (..., labels).
 
@@ -41,11 +42,12 @@ def paired_cross_entropy(labels: Tensor, positive: Tensor, negative: Tensor) -> 
     Reference:
         Luo et al., G-softmax, IEEE TNNLS 2019, Eq. 15 (https://arxiv.org/abs/1904.04317).
     """
-    positive = at_least_float32(positive)
-    negative = at_least_float32(negative)
-    check_logits("positive", positive)
-    check_same_shape(positive=positive, negative=negative)
-    present = multi_hot(labels, positive)
+    positive, negative = read_alike(positive=positive, negative=negative)
+    return paired_cross_entropy_of(multi_hot_or_missing(labels, positive), positive, negative)
+
+
+def paired_cross_entropy_of(present: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Return `paired_cross_entropy` of labels that `multi_hot_or_missing` has read."""
     # -log sigm(a) = softplus(-a). Labels that could not be read stay NaN.
     evidence = ops.where(present == 0, negative, present * positive)
-    return ops.sum(ops.softplus(-evidence), axis=-1)
+    return ops.sum(ops.where(present == MISSING, 0, ops.softplus(-evidence)), axis=-1)

@@ -14,9 +14,10 @@ import math
 import keras
 from keras import ops
 
-from ..support._arguments import Tensor, check_logits
-from ..support._labels import at_target, one_hot
-from ..support._tensors import at_least_float32, how_many, largest
+from ..support._arguments import Tensor
+from ..support._labels import one_hot
+from ..support._tensors import how_many, largest, read_logits
+from ._soft_labels import expectation
 
 
 @keras.saving.register_keras_serializable(package="keras_softmaxes")
@@ -50,8 +51,7 @@ def sparsemax(logits: Tensor) -> Tensor:
         Martins & Astudillo, From Softmax to Sparsemax: A Sparse Model of Attention and Multi-Label
         Classification, ICML 2016, section 2 (https://arxiv.org/abs/1602.02068).
     """
-    logits = at_least_float32(logits)
-    check_logits("logits", logits)
+    logits = read_logits("logits", logits)
     rows = ops.reshape(logits, (-1, logits.shape[-1]))
     return ops.reshape(_projection(rows), ops.shape(logits))
 
@@ -86,27 +86,43 @@ def sparsemax_loss(labels: Tensor, logits: Tensor) -> Tensor:
         Martins & Astudillo, From Softmax to Sparsemax: A Sparse Model of Attention and Multi-Label
         Classification, ICML 2016, section 3 (https://arxiv.org/abs/1602.02068).
     """
-    logits = at_least_float32(logits)
-    check_logits("logits", logits)
-    rows, target = (
-        ops.reshape(each, (-1, logits.shape[-1])) for each in (logits, one_hot(labels, logits))
-    )
+    logits = read_logits("logits", logits)
+    return sparsemax_loss_of(one_hot(labels, logits), logits)
+
+
+def sparsemax_loss_of(rows: Tensor, logits: Tensor) -> Tensor:
+    """Return `sparsemax_loss` of labels that were read, soft ones among them.
+
+    Of a distribution y of the classes it is the Fenchel-Young loss of the sparsemax,
+
+        1/2 || p - y ||^2 + sum_j y_j max(tau - z_j, 0),
+
+    which is 0 where the sparsemax is y. The expectation of the loss over y is larger by the
+    constant 1/2 - 1/2 || y ||^2.
+
+    Args:
+        rows: y, one-hot or soft, (..., classes).
+        logits: z, (..., classes).
+
+    Returns:
+        (...).
+    """
+    flat, target = (ops.reshape(each, (-1, logits.shape[-1])) for each in (logits, rows))
 
     @ops.custom_gradient
     def losses(logits: Tensor) -> Tensor:
         probabilities = _projection(logits)
         distances = ops.sum(ops.square(probabilities - target), axis=-1)
-        lag = largest(logits)[:, 0] - at_target(target, logits)
         # The largest logit is in the support: it leads tau by its probability.
-        below = ops.relu(lag - largest(probabilities)[:, 0])
+        below = ops.relu(largest(logits) - logits - largest(probabilities))
 
         def backward(*gradients: Tensor, upstream: Tensor = None) -> Tensor:
             upstream = gradients[0] if upstream is None else upstream
             return ops.expand_dims(upstream, axis=-1) * (probabilities - target)
 
-        return 0.5 * distances + below, backward
+        return 0.5 * distances + expectation(target, below), backward
 
-    return ops.reshape(losses(rows), ops.shape(logits)[:-1])
+    return ops.reshape(losses(flat), ops.shape(logits)[:-1])
 
 
 @ops.custom_gradient

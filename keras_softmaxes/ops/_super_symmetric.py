@@ -1,10 +1,10 @@
 """The super-symmetric classifier (Kobayashi, BMVC 2019): class vectors on a regular simplex."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from ..support._arguments import Tensor, invalid, static_shape
+from ..support._tensors import at_least_float32
 
 
 def super_symmetric_projection(kernel: Tensor) -> Tensor:
@@ -41,11 +41,9 @@ def super_symmetric_projection(kernel: Tensor) -> Tensor:
     kernel = ops.convert_to_tensor(kernel)
     _check_kernel(kernel)
     # There is no singular value decomposition in half precision.
-    dtype = keras.backend.result_type(kernel.dtype, "float32")
-    basis = ops.convert_to_tensor(_centred_basis(kernel.shape[1]), dtype=dtype)
-    left, singular_values, right = ops.svd(
-        ops.matmul(ops.cast(kernel, dtype), basis), full_matrices=False
-    )
+    wide = at_least_float32(kernel)
+    basis = ops.convert_to_tensor(_centred_basis(kernel.shape[1]), dtype=wide.dtype)
+    left, singular_values, right = ops.svd(ops.matmul(wide, basis), full_matrices=False)
     rotation = ops.matmul(ops.matmul(left, right), ops.transpose(basis))
     return ops.cast(ops.mean(singular_values) * rotation, kernel.dtype)
 

@@ -1,5 +1,7 @@
 """Adversarial training, by the fast gradient sign method."""
 
+from typing import Any
+
 from keras import ops
 
 from ..support._arguments import Tensor, check_positive
@@ -39,12 +41,9 @@ class AdversarialTraining(Perturbation):
     perturbs_inputs = True
     default_name = "adversarial_training"
 
-    def __init__(
-        self, epsilon: float, weight: float | Schedule = 1.0, name: str | None = None
-    ) -> None:
-        super().__init__(weight, name)
-        check_positive("epsilon", epsilon)
-        self.epsilon = epsilon
+    def __init__(self, epsilon: float, weight: float | Schedule = 1.0, **kwargs: Any) -> None:
+        super().__init__(weight, **kwargs)
+        self.epsilon = check_positive("epsilon", epsilon)
 
     def term(self, step: Step) -> Tensor:
         """Return the loss at the adversarial inputs."""

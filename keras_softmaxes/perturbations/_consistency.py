@@ -6,11 +6,15 @@ import keras
 
 from ..ops._divergences import categorical_kl, squared_distance
 from ..support._arguments import Tensor, check_choice
+from ..support._configuration import serializable
 from ._perturbation import Perturbation, Schedule
 from ._predictions import check_class_probabilities
 from ._step import Step
 
+Divergence = Literal["kl", "quadratic"]
 
+
+@serializable
 class Consistency(Perturbation):
     """Base of the divergences between two predictions of one network.
 
@@ -22,14 +26,10 @@ class Consistency(Perturbation):
     """
 
     def __init__(
-        self,
-        weight: float | Schedule = 1.0,
-        divergence: Literal["kl", "quadratic"] = "kl",
-        name: str | None = None,
+        self, weight: float | Schedule = 1.0, divergence: Divergence = "kl", **kwargs: Any
     ) -> None:
-        super().__init__(weight, name)
-        check_choice("divergence", divergence, ("kl", "quadratic"))
-        self.divergence = divergence
+        super().__init__(weight, **kwargs)
+        self.divergence = check_choice("divergence", divergence, ("kl", "quadratic"))
 
     def check(self, model: keras.Model, loss: Any, cut: Any) -> None:
         """Refuse a model whose predictions have no KL divergence."""

@@ -1,6 +1,6 @@
 """What the perturbations share."""
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -11,11 +11,7 @@ from ..support._configuration import serializable
 if TYPE_CHECKING:
     from ._step import Step
 
-Schedule: TypeAlias = keras.optimizers.schedules.LearningRateSchedule
-
-
-def _is_schedule(weight: Any) -> bool:
-    return isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
+Schedule: Any = keras.optimizers.schedules.LearningRateSchedule
 
 
 @serializable
@@ -52,7 +48,7 @@ class Perturbation:
     default_name = "perturbation"
 
     def __init__(self, weight: float | Schedule = 1.0, name: str | None = None) -> None:
-        if not _is_schedule(weight) and not is_not_negative(weight):
+        if not isinstance(weight, Schedule) and not is_not_negative(weight):
             expected = "a finite number of at least 0, or a schedule (`GaussianRampUp(1.0, 1000)`)"
             raise invalid("weight", expected, repr(weight))
         name = self.default_name if name is None else name
@@ -86,6 +82,6 @@ class Perturbation:
         """Return the term times its weight at the optimizer's step."""
         term = self.term(step)
         weight: Any = self.weight
-        if _is_schedule(weight):
+        if isinstance(weight, Schedule):
             weight = ops.cast(weight(step.iteration), term.dtype)
         return weight * term

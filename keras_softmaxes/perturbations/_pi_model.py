@@ -1,10 +1,10 @@
 """The Pi-model."""
 
-from typing import Literal
+from typing import Any
 
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
-from ._consistency import Consistency
+from ._consistency import Consistency, Divergence
 from ._perturbation import Schedule
 from ._step import Step
 
@@ -41,12 +41,9 @@ class PiModel(Consistency):
     default_name = "pi_model"
 
     def __init__(
-        self,
-        weight: float | Schedule = 1.0,
-        divergence: Literal["kl", "quadratic"] = "quadratic",
-        name: str | None = None,
+        self, weight: float | Schedule = 1.0, divergence: Divergence = "quadratic", **kwargs: Any
     ) -> None:
-        super().__init__(weight, divergence, name)
+        super().__init__(weight, divergence, **kwargs)
 
     def term(self, step: Step) -> Tensor:
         """Return the mean divergence."""

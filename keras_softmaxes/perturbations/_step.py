@@ -11,7 +11,7 @@ from ..layers import AdversarialDropout
 from ..layers._random import draw_normal
 from ..losses._head_loss import ReductionOnly
 from ..support._arguments import Tensor, invalid
-from ..support._replicas import replica_count
+from ..support._replicas import penalties, replica_count
 from ._predictions import log_probabilities, predictions
 
 
@@ -33,9 +33,11 @@ class Parts:
         """Draw a mask of the units at random, (batch, units); None where there is no cut."""
         return self.cut.draw_mask(features) if self.cut else None
 
-    def masked(self, features: Any, mask: Tensor | None) -> Any:
-        """Return the features that a mask leaves."""
-        return self.cut(features, kept=mask) if self.cut and mask is not None else features
+    def outputs(self, features: Any, mask: Tensor | None) -> Any:
+        """Return the outputs in training of the features that a mask leaves."""
+        if self.cut and mask is not None:
+            features = self.cut(features, kept=mask)
+        return self.above(features, training=True)
 
 
 @dataclass(frozen=True)
@@ -92,19 +94,17 @@ class Step:
     def outputs_under(self, mask: Tensor | None) -> Any:
         """Return the outputs under another mask, (batch, units)."""
         with keras.StatelessScope(self.state):
-            return self.parts.above(self.parts.masked(self.features, mask), training=True)
+            return self.parts.outputs(self.features, mask)
 
     def outputs_under_other_noise(self) -> Any:
         """Return the outputs under a mask, and other noise above the cut, drawn anew."""
         with keras.StatelessScope():
-            mask = self.parts.draw_mask(self.features)
-            return self.parts.above(self.parts.masked(self.features, mask), training=True)
+            return self.parts.outputs(self.features, self.parts.draw_mask(self.features))
 
     def outputs_at(self, inputs: Tensor) -> Any:
         """Return the outputs of other inputs, under the same mask."""
         with keras.StatelessScope(self.state):
-            features = self.parts.below(inputs, training=True)
-            return self.parts.above(self.parts.masked(features, self.mask), training=True)
+            return self.parts.outputs(self.parts.below(inputs, training=True), self.mask)
 
     def adversarial_mask(self, divergence: Callable[[Any], Tensor]) -> Tensor:
         """Flip the entries of the random mask that raise a divergence the most.
@@ -162,8 +162,7 @@ class Step:
         loss = self.model.compute_loss(
             self.inputs, self.labels, outputs, self.sample_weight, training=True
         )
-        penalties = [ops.sum(each) for each in self.model.losses]
-        return loss - sum(penalties) / replica_count() if penalties else loss
+        return loss - penalties(self.model, loss.dtype)
 
     def summed_loss(self, outputs: Any) -> Tensor:
         """Return a multiple of `supervised_loss` whose gradient half precision can hold.

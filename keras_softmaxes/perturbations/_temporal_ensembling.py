@@ -11,6 +11,7 @@ from ..ops._divergences import squared_distance
 from ..support._arguments import (
     INDEX,
     Tensor,
+    agree,
     check_integer,
     check_share,
     checked,
@@ -74,14 +75,12 @@ class TemporalEnsembling(Perturbation):
         momentum: float = 0.6,
         examples: int = 65_536,
         classes: int | None = None,
-        name: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(weight, name)
-        check_share("momentum", momentum, below_one=True)
-        check_integer("examples", examples, least=1)
-        if classes is not None:
-            check_integer("classes", classes, least=1)
-        self.momentum, self.examples, self.classes = momentum, examples, classes
+        super().__init__(weight, **kwargs)
+        self.momentum = check_share("momentum", momentum, below_one=True)
+        self.examples = check_integer("examples", examples, least=1)
+        self.classes = classes if classes is None else check_integer("classes", classes, least=1)
         self._model: Any = None
         self._state: list[keras.Variable] = []
 
@@ -111,9 +110,10 @@ class TemporalEnsembling(Perturbation):
     def term(self, step: Step) -> Tensor:
         """Return the mean squared distance, and update the moving averages."""
         predictions = step.predictions(step.outputs)
-        if len(predictions.shape) != 2:
-            expected = "a model with outputs (batch, classes), for temporal ensembling"
-            raise invalid("model", expected, f"an output of shape {tuple(predictions.shape)}")
+        shape, classes = tuple(predictions.shape), self.variables[0].shape[1]
+        if len(shape) != 2 or shape[1] != classes:
+            expected = f"a model with outputs (batch, classes), and {classes} classes, as averaged"
+            raise invalid("model", expected, f"an output of shape {shape}")
         index, in_range = self._checked_index(step)
         average, updates = (
             ops.cast(ops.take(each.value, index, axis=0), predictions.dtype)
@@ -132,9 +132,13 @@ class TemporalEnsembling(Perturbation):
             )
             raise invalid("x", expected, "inputs alone")
         shape, dtype = static_shape("index", step.index), step.index.dtype
-        if len(shape) != 1 or "int" not in keras.backend.standardize_dtype(dtype):
-            raise invalid("index", "integers of shape (batch,)", f"{dtype} of shape {shape}")
-        index = ops.cast(step.index, "int64")  # in which no type of integers wraps around
+        expected = "integers of shape (batch,), one for each row"
+        rows = tuple(keras.tree.flatten(step.outputs)[0].shape[:1])
+        if not agree(shape, rows) or "int" not in keras.backend.standardize_dtype(dtype):
+            raise invalid("index", expected, f"{dtype} of shape {shape}")
+        count = ops.convert_to_tensor(ops.shape(step.index)[0])
+        index = checked(step.index, ops.equal(count, step.rows), "index", expected, count)
+        index = ops.cast(index, "int64")  # in which no type of integers wraps around
         in_range = (index >= 0) & (index < self.examples)
         expected = f"integers in [0, {self.examples}), the `examples`"
         index = ops.cast(ops.where(in_range, index, 0), "int32")
@@ -174,11 +178,4 @@ def _classes(model: Any) -> int:
 
 def _variable(shape: tuple[int, ...], name: str) -> keras.Variable:
     """Return zeros that each replica updates by itself."""
-    return keras.Variable(
-        initializer="zeros",
-        shape=shape,
-        dtype="float32",
-        trainable=False,
-        aggregation="none",
-        name=name,
-    )
+    return keras.Variable("zeros", shape, "float32", trainable=False, aggregation="none", name=name)

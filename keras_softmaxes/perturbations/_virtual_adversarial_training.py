@@ -52,16 +52,11 @@ class VirtualAdversarialTraining(Perturbation):
     default_name = "virtual_adversarial_training"
 
     def __init__(
-        self,
-        epsilon: float,
-        weight: float | Schedule = 1.0,
-        power_steps: int = 1,
-        name: str | None = None,
+        self, epsilon: float, weight: float | Schedule = 1.0, power_steps: int = 1, **kwargs: Any
     ) -> None:
-        super().__init__(weight, name)
-        check_positive("epsilon", epsilon)
-        check_integer("power_steps", power_steps, least=1)
-        self.epsilon, self.power_steps = epsilon, power_steps
+        super().__init__(weight, **kwargs)
+        self.epsilon = check_positive("epsilon", epsilon)
+        self.power_steps = check_integer("power_steps", power_steps, least=1)
 
     def check(self, model: keras.Model, loss: Any, cut: Any) -> None:
         """Refuse a model whose predictions have no KL divergence."""

@@ -39,9 +39,9 @@ class GaussianRampUp(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, maximum: float, steps: int, name: str = "GaussianRampUp") -> None:
         super().__init__()
-        check_not_negative("maximum", maximum)
-        check_integer("steps", steps, least=1)
-        self.maximum, self.steps, self.name = maximum, steps, name
+        self.maximum = check_not_negative("maximum", maximum)
+        self.steps = check_integer("steps", steps, least=1)
+        self.name = name
 
     def __call__(self, step: Tensor) -> Tensor:
         """Return the weight at a step, float32."""

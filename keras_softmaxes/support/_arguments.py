@@ -1,16 +1,19 @@
 """Errors that name the argument, what was expected and what came."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from ._xla import is_compiled
 
 Tensor = Any
+Value = TypeVar("Value")
+Choice = TypeVar("Choice", bound=str)
 
 # The key under which the numbers of examples travel beside the inputs of a model.
 INDEX = "keras_softmaxes_index"
@@ -24,40 +27,36 @@ def invalid(argument: str, expected: str, received: object) -> ValueError:
     )
 
 
-def check_integer(argument: str, value: int, least: int) -> None:
-    """Raise ValueError unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise invalid(argument, f"an integer of at least {least}", repr(value))
+def check_integer(argument: str, value: int, least: int) -> int:
+    """Return `value`; raise ValueError unless it is an integer of at least `least`."""
+    is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+    return _valid(argument, value, is_integer and value >= least, f"an integer of at least {least}")
 
 
-def check_boolean(argument: str, value: bool) -> None:
-    """Raise ValueError unless `value` is True or False."""
-    if not isinstance(value, bool):
-        raise invalid(argument, "True or False", repr(value))
+def check_boolean(argument: str, value: bool) -> bool:
+    """Return `value`; raise ValueError unless it is True or False."""
+    return _valid(argument, value, isinstance(value, bool), "True or False")
 
 
-def check_choice(argument: str, value: str, choices: Iterable[str]) -> None:
-    """Raise ValueError unless `value` is one of the names in `choices`."""
-    if not isinstance(value, str) or value not in choices:
-        raise invalid(argument, f"one of {', '.join(map(repr, choices))}", repr(value))
+def check_choice(argument: str, value: Choice, choices: Iterable[str]) -> Choice:
+    """Return `value`; raise ValueError unless it is one of the names in `choices`."""
+    is_one = isinstance(value, str) and value in choices
+    return _valid(argument, value, is_one, f"one of {', '.join(map(repr, choices))}")
 
 
-def check_positive(argument: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number above 0."""
-    if not (_is_finite(value) and value > 0):
-        raise invalid(argument, "a finite number above 0", repr(value))
+def check_positive(argument: str, value: float) -> float:
+    """Return `value`; raise ValueError unless it is a finite number above 0."""
+    return _valid(argument, value, _is_finite(value) and value > 0, "a finite number above 0")
 
 
-def check_finite(argument: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number."""
-    if not _is_finite(value):
-        raise invalid(argument, "a finite number", repr(value))
+def check_finite(argument: str, value: float) -> float:
+    """Return `value`; raise ValueError unless it is a finite number."""
+    return _valid(argument, value, _is_finite(value), "a finite number")
 
 
-def check_not_negative(argument: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number of at least 0."""
-    if not is_not_negative(value):
-        raise invalid(argument, "a finite number of at least 0", repr(value))
+def check_not_negative(argument: str, value: float) -> float:
+    """Return `value`; raise ValueError unless it is a finite number of at least 0."""
+    return _valid(argument, value, is_not_negative(value), "a finite number of at least 0")
 
 
 def is_not_negative(value: object) -> bool:
@@ -67,13 +66,32 @@ def is_not_negative(value: object) -> bool:
 
 def check_share(
     argument: str, value: float, *, above_zero: bool = False, below_one: bool = False
-) -> None:
-    """Raise ValueError unless `value` is a number in [0, 1], or without the ends as is said."""
-    is_inside = _is_finite(value) and 0 <= value <= 1
-    if not is_inside or (above_zero and value == 0) or (below_one and value == 1):
-        least = "above 0" if above_zero else "of at least 0"
-        most = "below 1" if below_one else "at most 1"
-        raise invalid(argument, f"a number {least} and {most}", repr(value))
+) -> float:
+    """Return `value`; raise ValueError unless it is in [0, 1], or without the ends as is said."""
+    is_valid = _is_finite(value) and (value > 0 if above_zero else value >= 0)
+    is_valid = is_valid and (value < 1 if below_one else value <= 1)
+    least = "above 0" if above_zero else "of at least 0"
+    most = "below 1" if below_one else "at most 1"
+    return _valid(argument, value, is_valid, f"a number {least} and {most}")
+
+
+def check_numbers(
+    argument: str, values: Sequence[float] | None, least: float = -math.inf
+) -> list[float] | None:
+    """Return a sequence of finite numbers as a list; raise ValueError for anything else but None.
+
+    Args:
+        argument: the argument's name.
+        values: numbers, as a list, a tuple or an array of one axis.
+        least: what each must at least be.
+    """
+    if values is None:
+        return None
+    is_list = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    is_valid = is_list and all(_is_finite(each) and each >= least for each in values)
+    bound = "" if least == -math.inf else f" of at least {least}"
+    _valid(argument, values, is_valid, f"a list of finite numbers{bound}, one per class")
+    return [float(each) for each in values]
 
 
 def static_shape(argument: str, tensor: Tensor) -> tuple[int | None, ...]:
@@ -81,6 +99,12 @@ def static_shape(argument: str, tensor: Tensor) -> tuple[int | None, ...]:
     if getattr(tensor.shape, "rank", 0) is None:
         raise invalid(argument, "a tensor of known rank", "a tensor of unknown rank")
     return tuple(tensor.shape)
+
+
+def agree(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
+    """Tell whether static shapes may be equal, a size that is not known being any."""
+    sizes = zip(shape, other, strict=False)
+    return len(shape) == len(other) and all(a == b or None in (a, b) for a, b in sizes)
 
 
 def check_logits(argument: str, logits: Tensor) -> None:
@@ -111,8 +135,7 @@ def check_same_shape(**tensors: Tensor) -> None:
     (first, reference), *others = tensors.items()
     for argument, tensor in others:
         ours, theirs = static_shape(argument, tensor), static_shape(first, reference)
-        known = zip(ours, theirs, strict=False)
-        if len(ours) != len(theirs) or any(a != b for a, b in known if None not in (a, b)):
+        if not agree(ours, theirs):
             expected = f"the shape {theirs} of `{first}`"
             raise invalid(argument, expected, f"a tensor of shape {ours}")
 
@@ -137,16 +160,15 @@ def checked(
     condition = ops.all(condition)
     if _is_eager(condition):
         if not bool(condition):
-            extremes = f"values from {ops.min(received)} to {ops.max(received)}"
-            raise invalid(argument, expected, extremes)
+            least, most = _extremes(received)
+            raise invalid(argument, expected, f"values from {least} to {most}")
     elif keras.backend.backend() == "tensorflow" and not is_compiled():
         import tensorflow as tf
 
-        message = str(invalid(argument, expected, "values from"))
+        message = str(invalid(argument, expected, "values from {} to {}"))
+        message = tf.strings.format(message, _extremes(received))
         # `tf.debugging.Assert` would branch on the condition, which costs more than the check.
-        check = tf.raw_ops.Assert(
-            condition=condition, data=[message, ops.min(received), "to", ops.max(received)]
-        )
+        check = tf.raw_ops.Assert(condition=condition, data=[message])
         with tf.control_dependencies([check]):
             return tf.nest.map_structure(tf.identity, tensor)
     return tensor
@@ -160,6 +182,22 @@ def positive_stddev(stddev: Tensor) -> Tensor:
     expected = "standard deviations above 0"
     stddev = checked(stddev, stddev > 0, "stddev", expected, stddev)
     return ops.where(stddev > 0, stddev, float("nan"))
+
+
+def _valid(argument: str, value: Value, is_valid: bool, expected: str) -> Value:
+    """Return the value of an argument that is valid."""
+    if not is_valid:
+        raise invalid(argument, expected, repr(value))
+    return value
+
+
+def _extremes(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    numbers = (
+        ops.cast(tensor, "int32")
+        if keras.backend.standardize_dtype(tensor.dtype) == "bool"
+        else tensor
+    )
+    return ops.min(numbers), ops.max(numbers)
 
 
 def _is_finite(value: object) -> bool:

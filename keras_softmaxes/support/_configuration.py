@@ -12,7 +12,8 @@ def serializable(cls: Class) -> Class:
     """Register a class with Keras, and give it a configuration unless it has its own.
 
     The configuration holds, beside what the class above it says and the constructor takes, each
-    argument of the constructor, whose value is the attribute of the same name.
+    argument of the constructor, whose value is the attribute of the same name. A constructor whose
+    `**kwargs` go to that of another such class has its arguments too, and says so in its signature.
 
     Example:
         >>> @serializable
@@ -23,7 +24,10 @@ def serializable(cls: Class) -> Class:
         >>> Scale(2.0).get_config()["factor"]
         2.0
     """
-    _, *parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
+    signature = _signature(cls)
+    if "__init__" in vars(cls):
+        cls.__init__.__signature__ = signature  # type: ignore[misc]
+    _, *parameters = signature.parameters.values()
     kinds = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
     names = [each.name for each in parameters if each.kind not in kinds]
     takes_more = any(each.kind in kinds for each in parameters)
@@ -32,7 +36,8 @@ def serializable(cls: Class) -> Class:
         """Return the constructor's arguments."""
         config = _config_above(super(cls, self))
         inherited = {name: value for name, value in config.items() if takes_more or name in names}
-        return {**inherited, **{name: _serialized(getattr(self, name)) for name in names}}
+        own = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+        return {**inherited, **own}
 
     def from_config(cls: Any, config: dict[str, Any]) -> Any:
         """Create the object from what `get_config` returned."""
@@ -45,16 +50,22 @@ def serializable(cls: Class) -> Class:
     return registered
 
 
+def _signature(cls: Any) -> inspect.Signature:
+    """Return a constructor's signature, what its `**kwargs` are to one of ours above spelt out."""
+    signature = inspect.signature(cls.__init__)
+    above = getattr(super(cls, cls).__init__, "__signature__", None)
+    *own, last = signature.parameters.values()
+    if above is None or last.kind is not last.VAR_KEYWORD:
+        return signature
+    names = [each.name for each in own]
+    more = [each for each in above.parameters.values() if each.name not in names]
+    by_keyword = [each.replace(kind=max(each.kind, each.KEYWORD_ONLY)) for each in more]
+    return signature.replace(parameters=[*own, *by_keyword])
+
+
 def _config_above(above: Any) -> dict[str, Any]:
     """Return the configuration that the class above gives; Keras's schedules give none."""
     try:
         return above.get_config() if hasattr(above, "get_config") else {}
     except NotImplementedError:
         return {}
-
-
-def _serialized(value: Any) -> Any:
-    """Return a value as JSON keeps it: Keras's objects by their configuration."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    return keras.saving.serialize_keras_object(value)

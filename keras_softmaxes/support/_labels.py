@@ -1,83 +1,128 @@
 """The one place that reads labels."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+import ml_dtypes
 from keras import ops
 
-from ._arguments import Tensor, check_integer, check_same_shape, checked, invalid, static_shape
+from ._arguments import (
+    Tensor,
+    agree,
+    check_integer,
+    check_same_shape,
+    checked,
+    invalid,
+    static_shape,
+)
 from ._xla import xla_compiled
 
 UNREADABLE = -(2**31)
+MISSING = -1.0
 
 
-def class_indices(labels: Tensor, logits: Tensor, ignore_class: int | None = None) -> Tensor:
-    """Return the class of each example, whichever way the labels are written.
+class Labels(NamedTuple):
+    """Labels that were read.
 
-    The form is told by static shape and type alone: integers of the shape of the examples, or of
-    that shape with a last axis of size 1, are classes; that shape with a last axis of size
-    `classes`, of any type, is one-hot. Labels are never cast to a float type, which would change
-    the class (301 in bfloat16 is 302). JAX's own integers have 32 bits: it wraps larger ones around
-    before they can be seen here.
+    Attributes:
+        classes: (...) int32, the class of each example. `UNREADABLE` is a soft label, or one that
+            cannot be read where nothing can be raised (inside XLA, under `jax.jit`).
+        rows: (..., classes), the distribution of each example's classes, where the labels are
+            written so, of the type of the logits; else None. NaN cannot be read.
+    """
+
+    classes: Tensor
+    rows: Tensor | None
+
+
+def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None) -> Labels:
+    """Return the labels, whichever way they are written.
+
+    The form is told by static shape alone: numbers in the shape of the examples, or in that shape
+    with a last axis of size 1, are classes; in that shape with a last axis of size `classes` they
+    are distributions of the classes, one-hot or soft. Classes are never cast to a float type, which
+    would change them (301 in bfloat16 is 302). JAX's own integers have 32 bits: it wraps larger
+    ones around before they can be seen here.
 
     Args:
-        labels: (...) or (..., 1) integers, or (..., classes) one-hot.
-        logits: (..., classes), whose shape alone matters: (batch, classes), or (batch, height,
-            width, classes) where each pixel is an example.
+        labels: (...) or (..., 1) whole numbers of any type, or (..., classes) numbers of at least 0
+            that sum to 1.
+        logits: (..., classes), whose shape and type alone matter: (batch, classes), or (batch,
+            height, width, classes) where each pixel is an example.
         ignore_class: a class, in range or not, that `labels` may hold too.
 
     Returns:
-        (...) int32. A label that cannot be read where nothing can be raised (inside XLA, under
-        `jax.jit`) is `UNREADABLE`, which `one_hot` turns into NaN.
+        What was read.
 
     Raises:
-        ValueError: for any other rank, shape or type; for classes out of range and one-hot rows
-            that are not one-hot (label smoothing and mixup hide the target). In a TensorFlow
-            graph values are refused by InvalidArgumentError.
+        ValueError: for any other rank or shape; for classes out of range or between two, and rows
+            that are no distributions. In a TensorFlow graph values are refused by
+            InvalidArgumentError.
+
+    Example:
+        >>> read_labels([[0.0, 1.0], [0.5, 0.5]], keras.ops.zeros((2, 2))).rows.numpy()
+        array([[0. , 1. ],
+               [0.5, 0.5]], dtype=float32)
+    """
+    labels = ops.convert_to_tensor(labels)
+    *examples, classes = logits.shape
+    shape = static_shape("labels", labels)
+    has_class_axis = len(shape) == len(examples) + 1 and agree(shape[:-1], examples)
+    if has_class_axis and shape[-1] == classes:
+        return _read_rows(labels, keras.backend.standardize_dtype(logits.dtype))
+    if has_class_axis and shape[-1] == 1:
+        return _read_classes(ops.squeeze(labels, axis=-1), classes, ignore_class)
+    if len(shape) == len(examples) and agree(shape, examples):
+        return _read_classes(labels, classes, ignore_class)
+    raise invalid(
+        "labels",
+        f"classes of shape {_describe(examples)} or {_describe([*examples, 1])}, or one-hot or "
+        f"soft rows of shape {_describe([*examples, classes])}, all but the batch known",
+        f"{keras.backend.standardize_dtype(labels.dtype)} of shape {shape}",
+    )
+
+
+def class_indices(labels: Tensor, logits: Tensor, ignore_class: int | None = None) -> Tensor:
+    """Return the class of each example, (...) int32; soft labels are refused.
+
+    Args:
+        labels: (...) or (..., 1) whole numbers, or (..., classes) one-hot, as for `read_labels`.
+        logits: (..., classes).
+        ignore_class: a class, in range or not, that `labels` may hold too.
+
+    Returns:
+        (...) int32. A label that cannot be read where nothing can be raised is `UNREADABLE`, which
+        `one_hot` turns into NaN.
+
+    Raises:
+        ValueError: what `read_labels` refuses, and soft labels.
 
     Example:
         >>> class_indices([[0.0, 1.0], [1.0, 0.0]], keras.ops.zeros((2, 2))).numpy()
         array([1, 0], dtype=int32)
     """
-    labels = ops.convert_to_tensor(labels)
-    *examples, classes = logits.shape
-    shape = static_shape("labels", labels)
-    has_class_axis = len(shape) == len(examples) + 1
-    is_integer = "int" in keras.backend.standardize_dtype(labels.dtype)
-    if has_class_axis and shape[-1] == classes and _agree(shape[:-1], examples):
-        indices = _from_one_hot(labels)
-    elif (
-        (len(shape) == len(examples) or (has_class_axis and shape[-1] == 1))
-        and _agree(shape[: len(examples)], examples)
-        and (is_integer or _is_distributed())
-    ):
-        integers = ops.squeeze(labels, axis=-1) if has_class_axis else labels
-        indices = _from_integers(integers, classes, is_integer, ignore_class)
-    else:
-        raise invalid(
-            "labels",
-            f"integers of shape {_describe(examples)} or {_describe([*examples, 1])}, or one-hot "
-            f"of shape {_describe([*examples, classes])}, all but the batch known (cast whole "
-            "numbers of a float type by `astype('int32')`)",
-            f"{keras.backend.standardize_dtype(labels.dtype)} of shape {shape}",
-        )
-    expected = f"integer classes from 0 to {classes - 1}, or one-hot rows, one 1 among zeros"
-    return checked(indices, indices != UNREADABLE, "labels", expected, labels)
+    classes, rows = read_labels(labels, logits, ignore_class)
+    if rows is None:
+        return classes
+    expected = "classes or one-hot rows, one 1 among zeros (soft labels are for losses)"
+    return checked(classes, classes != UNREADABLE, "labels", expected, rows)
 
 
-def counted_classes(labels: Tensor, logits: Tensor, ignore_class: int) -> tuple[Tensor, Tensor]:
+def counted_classes(
+    labels: Tensor, logits: Tensor, ignore_class: int | None
+) -> tuple[Tensor, Tensor]:
     """Return the class of each example, and which examples count because it is not ignored.
 
     Args:
         labels: as `class_indices` takes them.
         logits: (..., classes).
-        ignore_class: a class, in range or not.
+        ignore_class: a class, in range or not, or None, for which all count.
 
     Returns:
         (...) int32, 0 for an example that is ignored, and (...) booleans.
     """
     indices = class_indices(labels, logits, ignore_class)
-    counted = indices != ignore_class
+    counted = ops.ones_like(indices, "bool") if ignore_class is None else indices != ignore_class
     return ops.where(counted, indices, 0), counted
 
 
@@ -135,6 +180,24 @@ def multi_hot(labels: Tensor, logits: Tensor) -> Tensor:
     return checked(rows, present | absent, "labels", expected, labels)
 
 
+def multi_hot_or_missing(labels: Tensor, logits: Tensor) -> Tensor:
+    """Return `multi_hot` of labels of which NaN, in a float type, are missing: these are `MISSING`.
+
+    Args:
+        labels: (..., labels), of zeros, ones and NaN.
+        logits: (..., labels).
+
+    Returns:
+        (..., labels), of the type of `logits`.
+    """
+    labels = ops.convert_to_tensor(labels)
+    if "float" not in keras.backend.standardize_dtype(labels.dtype):
+        return multi_hot(labels, logits)
+    is_missing = ops.isnan(labels)
+    known = multi_hot(ops.where(is_missing, 0, labels), logits)
+    return ops.where(is_missing, MISSING, known)
+
+
 def at_target(target: Tensor, values: Tensor) -> Tensor:
     """Return the target's value, whatever the others are, infinities among them.
 
@@ -163,47 +226,45 @@ def at_class(classes: Tensor, values: Tensor) -> Tensor:
     return ops.where(classes < 0, float("nan"), chosen)
 
 
-def _agree(shape: Any, other: Any) -> bool:
-    return all(
-        ours in (None, theirs) or theirs is None for ours, theirs in zip(shape, other, strict=True)
-    )
-
-
 def _describe(shape: list[int | None]) -> str:
     """Write a shape, its first size being the batch's."""
     sizes = ["batch", *("?" if size is None else str(size) for size in shape[1:])]
     return f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"
 
 
-def _is_distributed() -> bool:
-    """Tell whether labels may be floats that stand for integers, but are never computed.
-
-    Keras builds a model under a `tf.distribute` strategy by calling its loss on the mean of the
-    replicas' labels. There floats are refused when they are computed, not when they are seen.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return tf.distribute.has_strategy()
-
-
-def _from_integers(
-    labels: Tensor, classes: int, is_integer: bool, ignore_class: int | None
-) -> Tensor:
+def _read_classes(labels: Tensor, classes: int, ignore_class: int | None) -> Labels:
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if dtype in ("float16", "bfloat16") and classes > 2 ** (ml_dtypes.finfo(dtype).nmant + 1):
+        raise invalid("labels", f"a type that holds {classes} classes, as int32", dtype)
+    labels = ops.cast(labels, "int32") if dtype == "bool" else labels
     indices = ops.cast(labels, "int32")
     in_range = (indices >= 0) & (indices < classes)
     if ignore_class is not None:
         in_range |= indices == ignore_class
-    # The round trip catches what the cast wrapped around.
-    exact = (ops.cast(indices, labels.dtype) == labels) & is_integer
-    return ops.where(exact & in_range, indices, UNREADABLE)
+    # The round trip catches what the cast wrapped around, or cut off.
+    readable = in_range & (ops.cast(indices, labels.dtype) == labels)
+    expected = f"whole numbers, the classes from 0 to {classes - 1}"
+    indices = ops.where(readable, indices, UNREADABLE)
+    return Labels(checked(indices, readable, "labels", expected, labels), None)
+
+
+def _read_rows(labels: Tensor, dtype: str) -> Labels:
+    classes, rows, readable = _from_rows(labels, dtype)
+    expected = "rows of numbers of at least 0 that sum to 1, one-hot or soft"
+    return Labels(*checked((classes, rows), readable, "labels", expected, labels))
 
 
 @xla_compiled
-def _from_one_hot(labels: Tensor) -> Tensor:
+def _from_rows(labels: Tensor, dtype: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the classes of rows that are one-hot, the rows, and which of them can be read."""
     ones = labels == ops.cast(1, labels.dtype)
     zeros = labels == ops.cast(0, labels.dtype)
-    single = ops.sum(ops.cast(ones, "int32"), axis=-1) == 1
-    readable = single & ops.all(ones | zeros, axis=-1)
-    return ops.where(readable, ops.cast(ops.argmax(ones, axis=-1), "int32"), UNREADABLE)
+    one_hot = (ops.sum(ops.cast(ones, "int32"), axis=-1) == 1) & ops.all(ones | zeros, axis=-1)
+    classes = ops.where(one_hot, ops.cast(ops.argmax(ones, axis=-1), "int32"), UNREADABLE)
+    rows = ops.cast(labels, dtype)
+    # As far as the labels' own type tells.
+    given = keras.backend.standardize_dtype(labels.dtype)
+    tolerance = 1e-2 if given in ("float16", "bfloat16") else 1e-4
+    readable = ops.all(rows >= 0, axis=-1) & (ops.abs(ops.sum(rows, axis=-1) - 1) <= tolerance)
+    rows = ops.where(ops.expand_dims(readable, axis=-1), rows, float("nan"))
+    return classes, rows, readable

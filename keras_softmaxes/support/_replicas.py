@@ -1,6 +1,9 @@
 """Which replica of a `tf.distribute` strategy computes, and beside how many."""
 
+from typing import Any
+
 import keras
+from keras import ops
 
 from ._arguments import Tensor
 
@@ -22,3 +25,8 @@ def replica_count() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def penalties(model: Any, dtype: Any) -> Tensor:
+    """Return what the layers of a model add to its loss, scaled for replicas as losses are."""
+    return sum(ops.cast(ops.sum(each), dtype) for each in model.losses) / replica_count()

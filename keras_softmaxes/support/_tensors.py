@@ -1,9 +1,11 @@
 """Types, shapes and weights of tensors."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from ._arguments import Tensor, invalid, static_shape
+from ._arguments import Tensor, check_logits, check_same_shape, invalid, static_shape
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -12,6 +14,21 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     if hasattr(tensor, "read_value"):  # a `tf.Variable`, which Keras hands on as it is
         tensor = tensor.read_value()
     return ops.cast(tensor, keras.backend.result_type(tensor.dtype, "float32"))
+
+
+def read_logits(argument: str, logits: Tensor) -> Tensor:
+    """Return logits, (..., classes), in at least float32; raise ValueError for another shape."""
+    logits = at_least_float32(logits)
+    check_logits(argument, logits)
+    return logits
+
+
+def read_alike(**tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return logits and what has their shape, named by their arguments, as `read_logits` does."""
+    tensors = {argument: at_least_float32(each) for argument, each in tensors.items()}
+    check_logits(*next(iter(tensors.items())))
+    check_same_shape(**tensors)
+    return tuple(tensors.values())
 
 
 def how_many(chosen: Tensor, like: Tensor) -> Tensor:
@@ -65,6 +82,34 @@ def weights_like(weights: Tensor, losses: Tensor, argument: str = "sample_weight
         expected = f"a number, or the shape ({sizes}) of the losses, or the first axes of it"
         raise invalid(argument, expected, f"a tensor of shape {shape}")
     return ops.reshape(weights, (*ops.shape(weights), *(1,) * missing))
+
+
+def without_label_as_weight(labels: Any, sample_weight: Any, outputs: Any) -> tuple[Any, Any]:
+    """Return labels and weights in which an example of the class -1 has the weight 0.
+
+    Args:
+        labels: of a model. Those that are no integer classes, one per example, are left alone.
+        sample_weight: of the model's examples, or None.
+        outputs: of the model, (..., classes) each.
+
+    Returns:
+        The labels, with any class in the place of -1, and the weights.
+
+    Raises:
+        ValueError: weights of another shape.
+    """
+    if keras.tree.is_nested(labels):
+        return labels, sample_weight
+    labels = ops.convert_to_tensor(labels)
+    missing = len(keras.tree.flatten(outputs)[0].shape) - len(labels.shape)
+    of_classes = missing == 1 or (missing == 0 and labels.shape[-1] == 1)
+    if not of_classes or not keras.backend.standardize_dtype(labels.dtype).startswith("int"):
+        return labels, sample_weight
+    known = labels != -1
+    weights = ops.cast(known if missing else ops.squeeze(known, axis=-1), keras.config.floatx())
+    if sample_weight is not None:
+        weights = weights * weights_like(sample_weight, weights)
+    return ops.where(known, labels, 0), weights
 
 
 def example_weights(sample_weight: Tensor, scores: Tensor) -> Tensor:

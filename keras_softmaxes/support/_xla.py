@@ -24,7 +24,7 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         A function of the same signature.
 
     Example:
-        >>> from keras_softmaxes.support import xla_compiled
+        >>> from keras_softmaxes.support._xla import xla_compiled
         >>> double = xla_compiled(lambda x: 2 * x)
         >>> float(double(keras.ops.ones(())))
         2.0
@@ -61,7 +61,6 @@ def xla_compiled_with_gradient(function: Callable[..., Any]) -> Callable[..., An
         return function
     import tensorflow as tf
 
-    @xla_compiled
     def value_and_gradient(
         constant: Any, tensors: dict[str, Any], *settings: Any
     ) -> tuple[Any, dict[str, Any]]:
@@ -70,12 +69,15 @@ def xla_compiled_with_gradient(function: Callable[..., Any]) -> Callable[..., An
             value = function(constant, tensors, *settings)
         return value, tape.gradient(value, tensors, unconnected_gradients="zero")
 
+    value_and_gradient.__name__ = f"{function.__name__}_and_gradient"
+    kernel = xla_compiled(value_and_gradient)
+
     @functools.wraps(function)
     def call(constant: Any, tensors: dict[str, Any], *settings: Any) -> Any:
         @tf.custom_gradient
         def value_of(*values: Any) -> Any:
             named = dict(zip(tensors, values, strict=True))
-            value, gradient = value_and_gradient(constant, named, *settings)
+            value, gradient = kernel(constant, named, *settings)
 
             def backward(upstream: Any) -> list[Any]:
                 if upstream.shape.rank < values[0].shape.rank:

@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ import keras_softmaxes as ks
 
 CLASSES = 4
 ROWS, BATCH = 97, 32  # the last batch has one row, and one of two replicas none
-AVERAGES = {"class": "macro", "overall": "micro"}
+AVERAGES = {"class": "macro", "overall": "micro", "macro": "macro", "micro": "micro"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Case:
 
 
 def share(function, average):
-    """Return Eq. 22 by scikit-learn's counts."""
+    """Return a score as scikit-learn averages it; its precision and recall are Eq. 22's."""
     return lambda labels, scores: function(
         labels, scores >= 0.5, average=AVERAGES[average], zero_division=0
     )
@@ -44,10 +45,10 @@ def harmonic_mean(average):
     return naive
 
 
-def naive_average_precision(labels, scores):
+def naive_average_precision(labels, scores, average="macro"):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a label that no example has
-        return scikit.average_precision_score(labels, scores)
+        return scikit.average_precision_score(labels, scores, average=average)
 
 
 def naive_margin_bias(labels, logits):
@@ -69,12 +70,20 @@ CASES = {
         False,
     ),
     "mean_average_precision": Case(ks.metrics.MeanAveragePrecision, naive_average_precision),
+    "mean_average_precision_micro": Case(
+        lambda **arguments: ks.metrics.MeanAveragePrecision(average="micro", **arguments),
+        partial(naive_average_precision, average="micro"),
+    ),
 }
 for average in AVERAGES:
     for metric, naive in {
         ks.metrics.MultiLabelPrecision: share(scikit.precision_score, average),
         ks.metrics.MultiLabelRecall: share(RECALL, average),
-        ks.metrics.MultiLabelF1: harmonic_mean(average),
+        ks.metrics.MultiLabelF1: (
+            harmonic_mean(average)
+            if average in ("class", "overall")
+            else share(scikit.f1_score, average)
+        ),
     }.items():
         CASES[f"{metric.__name__}_{average}"] = Case(
             lambda metric=metric, average=average, **arguments: metric(average, **arguments), naive

@@ -6,7 +6,7 @@ import pytest
 from cut_models import make_cut_model
 
 import keras_softmaxes as ks
-from keras_softmaxes.support import INDEX
+from keras_softmaxes.support._arguments import INDEX
 
 pytestmark = pytest.mark.tensorflow
 

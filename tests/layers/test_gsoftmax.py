@@ -100,6 +100,18 @@ def test_adapt_takes_the_moments_of_each_class(batched):
     np.testing.assert_allclose(numpy(layer.stddev), logits.std(axis=0), rtol=1e-5)
 
 
+class Pieces(keras.utils.PyDataset):
+    def __init__(self, pieces):
+        super().__init__()
+        self.pieces = pieces
+
+    def __len__(self):
+        return len(self.pieces)
+
+    def __getitem__(self, index):
+        return self.pieces[index]
+
+
 class Batches(keras.utils.PyDataset):
     def __init__(self, rows, size):
         super().__init__()
@@ -189,6 +201,8 @@ def test_bad_logits_and_data_are_refused():
         layer.adapt(np.ones((9, 3), "float32"))
     with pytest.raises(ValueError, match=r"data.*finite"):
         layer.adapt([[0.0, 1.0, np.inf], [1.0, 0.0, 2.0]])
+    with pytest.raises(ValueError, match=r"`data`.*as in the first, 3.*\(2, 2\)"):
+        layer.adapt(Pieces([np.eye(3), np.eye(2)]))
     for data in (np.ones(9), np.ones((9, 1)), np.ones((0, 3))):
         with pytest.raises(ValueError, match=r"data.*\(examples, classes\)"):
             layer.adapt(data)

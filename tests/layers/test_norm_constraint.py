@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import keras
 import numpy as np
 import pytest
@@ -110,3 +112,32 @@ def test_the_multiplier_is_a_float32_number(data, policy):
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ks.layers.NormConstraint(layers.Dense(1), **arguments)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_step_that_the_loss_scale_skips_moves_nothing(data, replicas, two_replicas):
+    x, y = data
+    with two_replicas.scope() if replicas == 2 else nullcontext():
+        model = make_model(limit=0.1, dtype="mixed_float16")
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.05))
+        model.compile(optimizer, "mse")
+    model.fit(x, y, batch_size=64, verbose=0)
+    before, kernel = numbers(model), kernel_of(model)
+    assert before[1] > 0
+    model.fit(1e7 * x, y, batch_size=64, epochs=2, verbose=0)  # which overflows
+    np.testing.assert_array_equal(kernel_of(model), kernel)
+    assert numbers(model) == before
+    model.fit(x, y, batch_size=64, verbose=0)
+    assert numbers(model)[1] == pytest.approx(before[1] + 0.05 * (before[0] - 0.1), rel=1e-3)
+
+
+def test_a_constraint_of_the_layers_own_holds_too(data):
+    x, y = data
+    kernel = {"kernel_constraint": keras.constraints.NonNeg()}
+    layer = ks.layers.NormConstraint(layers.Dense(1, **kernel), 0.1, name="held")
+    model = keras.Sequential([keras.Input((5,)), layer])
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    train(model, x, y, steps=20)
+    assert kernel_of(model).min() == 0
+    assert numbers(model)[1] > 0

@@ -1,3 +1,6 @@
+import copy
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ from numerics import MODES, value_and_gradients
 from scipy import stats
 from scipy.special import expit
 
+from keras_softmaxes import layers
 from keras_softmaxes.layers._random import draw_log_mask, draw_normal, draw_uniform
 
 
@@ -119,3 +123,81 @@ def test_replicas_draw_differently_and_repeat_under_the_seed(function, two_repli
     for one, again in zip(first, draws(), strict=True):
         np.testing.assert_array_equal(one, again)
     np.testing.assert_array_equal(first[0], drawn(keras.random.SeedGenerator(5)))
+
+
+# Each layer that draws, of features of six numbers.
+SEEDED = {
+    "adversarial_dropout": lambda: layers.AdversarialDropout(0.5, 0.5),
+    "class_dropout": lambda: layers.ClassDropout(4),
+    "class_sampling": lambda: layers.ClassSampling(4, 0.5),
+    "dropmax": lambda: layers.DropMax(4),
+    "weight_noise": lambda: layers.WeightNoise(keras.layers.Dense(4), 0.5),
+}
+
+
+def seeded_model(name):
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, SEEDED[name]()(inputs))
+
+
+def drawn_by(model, steps=2):
+    """Return what training passes return."""
+    passes = [keras.tree.flatten(model(np.ones((5, 6)), training=True)) for _ in range(steps)]
+    return np.stack([ops.convert_to_numpy(each) for outputs in passes for each in outputs])
+
+
+def test_every_layer_that_draws_is_here():
+    kinds = [each for each in vars(layers).values() if isinstance(each, type)]
+    seeded = {each for each in kinds if "seed" in inspect.signature(each).parameters}
+    assert seeded == {type(make()) for make in SEEDED.values()}
+
+
+@pytest.mark.parametrize("through", ["model", "weights", "copy"])
+@pytest.mark.parametrize("name", SEEDED)
+def test_what_is_drawn_next_is_saved_with_the_weights(name, through, tmp_path):
+    model = seeded_model(name)
+    first = drawn_by(model)
+    if through == "model":
+        model.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras")
+    elif through == "weights":
+        model.save_weights(tmp_path / "model.weights.h5")
+        again = seeded_model(name)
+        again.load_weights(tmp_path / "model.weights.h5")
+    else:
+        again = copy.deepcopy(model)
+    expected = drawn_by(model)
+    assert (expected != first).any()
+    np.testing.assert_array_equal(drawn_by(again), expected)
+
+
+@pytest.mark.tensorflow
+def test_what_is_drawn_next_is_saved_with_the_weights_of_replicas(tmp_path, two_replicas):
+    with two_replicas.scope():
+        models = [seeded_model("dropmax") for _ in range(2)]
+
+    def steps(model):
+        outputs = two_replicas.run(lambda: model(np.ones((5, 6), "float32"), training=True))
+        return [each.numpy() for each in outputs["log_mask"].values]
+
+    steps(models[0])
+    models[0].save_weights(tmp_path / "model.weights.h5")
+    models[1].load_weights(tmp_path / "model.weights.h5")
+    ours, theirs = map(steps, models)
+    np.testing.assert_array_equal(ours, theirs)
+    assert (ours[0] != ours[1]).any()
+
+
+def test_weights_of_a_network_that_drew_nothing_leave_the_generator_as_it_is(tmp_path):
+    def network(dropout):
+        return keras.Sequential([keras.Input((6,)), keras.layers.Dense(5), dropout])
+
+    plain = network(keras.layers.Dropout(0.5))
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    model = network(layers.AdversarialDropout(0.5, 0.5, seed=3, name="cut"))
+    with pytest.warns(UserWarning, match="no seed generator for `cut`"):
+        model.load_weights(tmp_path / "plain.weights.h5")
+    for ours, theirs in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    state = ops.convert_to_numpy(model.layers[-1].seed_generator.state)
+    assert state.tolist() == [3, 0]

@@ -111,8 +111,8 @@ def test_evaluation_is_finite_where_a_probability_is_0():
     [
         (np.full((2, 3, 4), CLASSES), "classes from 0 to 4"),
         (np.full((2, 3, 4), -1), "classes from 0 to 4"),
-        (LABELS.astype("float32"), r"float32 of shape \(2, 3, 4\)"),
-        (np.full((2, 3, 4, CLASSES), 0.2), "one-hot rows"),
+        (LABELS + 0.5, "whole numbers"),
+        (np.full((2, 3, 4, CLASSES), 0.3), "sum to 1"),
         (LABELS[:, :2], r"\(batch, 3, 4\).*\(batch, 3, 4, 5\).*int\d\d of shape \(2, 2, 4\)"),
         (LABELS[0], r"of shape \(3, 4\)"),
     ],

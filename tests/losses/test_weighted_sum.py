@@ -83,7 +83,12 @@ def test_several_labels_are_evaluated_as_the_terms_do():
         ([L.SparsemaxLoss()], [1.0, 2.0], "`weights`.*list of 1 numbers"),
         ([L.SparsemaxLoss()], 1.0, "`weights`.*list of 1 numbers"),
         ([L.SparsemaxLoss()], [-1.0], "`weights`.*at least 0.*-1.0"),
-        ([L.SparsemaxLoss(ignore_class=1)], [1.0], "`losses`.*`ignore_class`.*ignores 1"),
+        (
+            [L.SparsemaxLoss(ignore_class=1)],
+            [1.0],
+            "`losses`.*without `ignore_class`.*ignore_class=1",
+        ),
+        ([L.SparsemaxLoss(class_weight=[1.0, 2.0])], [1.0], "`losses`.*without `class_weight`"),
         ([L.SparsemaxLoss(), L.PairedCrossentropy()], [1.0, 1.0], "`losses`.*in one way"),
     ],
 )

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from keras_softmaxes.metrics import MeanAveragePrecision
 
@@ -47,3 +48,36 @@ def test_bad_arguments_are_refused(capacity):
 def test_labels_that_are_not_there_or_not_are_refused():
     with pytest.raises(ValueError, match=r"`labels`.*0 to 2"):
         MeanAveragePrecision().update_state([[0, 2]], [[0.1, 0.2]])
+
+
+@pytest.mark.parametrize("average", [None, "macro", "micro"])
+def test_missing_labels_have_no_part(average):
+    """Each label is ranked among the examples of which it is known, "micro" all known pairs."""
+    known = np.random.default_rng(2).uniform(size=LABELS.shape) < 0.6
+    weights = np.random.default_rng(3).integers(1, 4, len(LABELS))
+    labels = np.where(known, LABELS, np.nan)
+    scores = np.where(known | (LABELS == 0), SCORES, np.nan)  # where they are missing, anything
+
+    def theirs(rows, columns):
+        pair = LABELS[rows, columns], SCORES[rows, columns]
+        return average_precision_score(*pair, sample_weight=weights[rows])
+
+    expected = [theirs(np.flatnonzero(rows), label) for label, rows in enumerate(known.T)]
+    if average:
+        expected = theirs(*np.nonzero(known)) if average == "micro" else np.mean(expected)
+    metric = MeanAveragePrecision(capacity=200, average=average)
+    for rows in (slice(30), slice(30, None)):
+        metric.update_state(labels[rows], scores[rows], weights[rows])
+    np.testing.assert_allclose(metric.result(), expected, atol=1e-6)
+
+
+def test_another_average_is_refused():
+    with pytest.raises(ValueError, match=r"`average`.*'macro', 'micro', or None.*'overall'"):
+        MeanAveragePrecision(average="overall")
+
+
+def test_labels_that_were_ranked_wrong_in_a_narrower_batch_are_refused():
+    metric = MeanAveragePrecision(capacity=10)
+    metric.update_state([[1, 0, 1]], [[0.9, 0.1, 0.9]])
+    with pytest.raises(ValueError, match=r"`y_pred`.*\(batch, 3\).*\(2, 2\)"):
+        metric.update_state([[1, 0], [0, 1]], [[0.1, 0.9], [0.9, 0.1]])

@@ -96,8 +96,8 @@ def test_a_loss_of_another_head_that_finds_what_it_reads_trains(problem):
     ("labels", "message"),
     [
         (np.full(256, CLASSES), "classes from 0 to 3"),
-        (np.full((256, CLASSES), 0.25, "float32"), "one-hot rows"),
-        (np.zeros(256, "float32"), "float32"),
+        (np.full((256, CLASSES), 0.5, "float32"), "sum to 1"),
+        (np.full(256, 0.5, "float32"), "whole numbers"),
         (np.zeros((256, 2, 2), "int32"), r"\(batch,\) or \(batch, 1\), or one-hot"),
     ],
 )
@@ -114,23 +114,23 @@ def test_bad_labels_are_refused_in_fit_and_evaluate(problem, labels, message):
 
 
 @pytest.mark.tensorflow
-def test_float_classes_are_refused_under_a_strategy_too(problem, two_replicas):
+def test_labels_between_classes_are_refused_under_a_strategy_too(problem, two_replicas):
     import tensorflow as tf
 
     x, y = problem
     with two_replicas.scope():
         model = make_model(metrics=[])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="integer classes"):
-        model.fit(x, y.astype("float32"), verbose=0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="whole numbers"):
+        model.fit(x, y + 0.5, verbose=0)
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch runs eagerly")
 def test_bad_labels_are_nan_where_nothing_can_be_raised(problem):
     x, y = problem
     model = make_model(jit_compile=True, metrics=[])
-    smoothed = keras.utils.to_categorical(y) * 0.9 + 0.1 / CLASSES
-    assert np.isnan(model.evaluate(x, smoothed, verbose=0))
-    assert np.isnan(model.fit(x, smoothed, verbose=0).history["loss"][0])
+    doubled = 2 * keras.utils.to_categorical(y)
+    assert np.isnan(model.evaluate(x, doubled, verbose=0))
+    assert np.isnan(model.fit(x, doubled, verbose=0).history["loss"][0])
 
 
 def plain_functional():

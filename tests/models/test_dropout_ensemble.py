@@ -34,7 +34,8 @@ def every_network(model, x):
 def test_weight_scaling_is_the_geometric_mean_of_softmax_regression(regression, x):
     geometric = softmax(np.log(every_network(regression, x)).mean(axis=0))
     ours = ks.models.dropout_ensemble(regression, x, "weight_scaling")
-    np.testing.assert_allclose(ours, geometric, atol=1e-6)
+    np.testing.assert_allclose(ours["mean"], geometric, atol=1e-6)
+    np.testing.assert_array_equal(ours["stddev"], 0)
 
 
 @pytest.mark.slow
@@ -42,9 +43,11 @@ def test_weight_scaling_is_the_geometric_mean_of_softmax_regression(regression, 
 def test_sampled_means_approach_those_over_all_networks(regression, x, rule):
     every = every_network(regression, x)
     means = {"arithmetic": every.mean(axis=0), "geometric": softmax(np.log(every).mean(axis=0))}
-    ours = ks.models.dropout_ensemble(regression, x, rule, samples=3000)
+    result = ks.models.dropout_ensemble(regression, x, rule, samples=3000)
+    ours = result["mean"]
     error = 5 * every.std(axis=0).max() / 3000**0.5
     np.testing.assert_allclose(ours, means[rule], atol=error)
+    np.testing.assert_allclose(result["stddev"], every.std(axis=0), atol=error)
     assert np.abs(means["arithmetic"] - means["geometric"]).max() > 2 * error
     np.testing.assert_allclose(ours.sum(axis=1), 1, atol=1e-5)
 
@@ -55,7 +58,7 @@ def test_other_layers_predict_as_at_inference_and_keep_their_state(x):
     hidden = ks.layers.AdversarialDropout(0.0)(hidden)  # draws, and drops nothing
     model = keras.Model(inputs, layers.Dense(3, activation="softmax")(hidden))
     before = model.get_weights()
-    ours = ks.models.dropout_ensemble(model, 100 + x, samples=3, batch_size=4)
+    ours = ks.models.dropout_ensemble(model, 100 + x, samples=3, batch_size=4)["mean"]
     np.testing.assert_allclose(ours, model.predict(100 + x, verbose=0), atol=1e-6)
     for one, other in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -65,7 +68,7 @@ def test_draws_repeat_under_the_global_seed(x):
     def predict():
         keras.utils.set_random_seed(3)
         sequence = [keras.Input((4,)), layers.Dropout(0.5), layers.Dense(3, activation="softmax")]
-        return ks.models.dropout_ensemble(keras.Sequential(sequence), x, samples=2)
+        return ks.models.dropout_ensemble(keras.Sequential(sequence), x, samples=2)["mean"]
 
     np.testing.assert_array_equal(predict(), predict())
 
@@ -86,3 +89,24 @@ def test_bad_arguments_are_refused(regression, x):
     plain = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")])
     with pytest.raises(ValueError, match=r"`model`\. Expected a model with dropout"):
         ks.models.dropout_ensemble(plain, x)
+
+
+@pytest.mark.parametrize("rule", ["arithmetic", "geometric", "weight_scaling"])
+@pytest.mark.parametrize("form", ["list", "dict"])
+def test_inputs_may_be_any_structure(x, rule, form):
+    inputs = {name: keras.Input((2,), name=name) for name in ("left", "right")}
+    rows = {"left": x[:, :2], "right": x[:, 2:]}
+    joined = layers.Concatenate()([inputs["left"], inputs["right"]])
+    outputs = layers.Dense(3, activation="softmax")(layers.Dropout(0.0)(joined))
+    if form == "list":
+        inputs, rows = list(inputs.values()), list(rows.values())
+    model = keras.Model(inputs, outputs)
+    ours = ks.models.dropout_ensemble(model, rows, rule, samples=2, batch_size=4)
+    np.testing.assert_allclose(ours["mean"], model.predict(rows, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(ours["stddev"], 0, atol=1e-6)
+
+
+def test_no_examples_are_refused(regression, x):
+    for rule in ("arithmetic", "weight_scaling"):
+        with pytest.raises(ValueError, match=r"`len\(x\)`.*at least 1"):
+            ks.models.dropout_ensemble(regression, x[:0], rule)

@@ -154,11 +154,47 @@ def test_what_is_not_a_count_is_refused(model, x, argument, value):
 
 
 @pytest.mark.tensorflow
-def test_a_dataset_is_refused(model, x):
+@pytest.mark.parametrize("with_labels", [False, True])
+def test_a_dataset_is_its_batches(model, x, with_labels):
     import tensorflow as tf
 
-    with pytest.raises(ValueError, match=r"`x`.*structure of arrays.*BatchDataset"):
-        ks.models.monte_carlo(model, tf.data.Dataset.from_tensor_slices(x).batch(2), 3)
+    rows = (x, np.zeros(len(x))) if with_labels else x
+    dataset = tf.data.Dataset.from_tensor_slices(rows).batch(4)
+    ours = ks.models.monte_carlo(model, dataset, 3, seed=1)
+    theirs = ks.models.monte_carlo(model, x, 3, batch_size=4, seed=1)
+    for name in ("mean", "stddev"):
+        np.testing.assert_array_equal(ours[name], theirs[name])
+    with pytest.raises(ValueError, match=r"`x`.*at least one batch"):
+        ks.models.monte_carlo(model, dataset.take(0), 3)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "head", [ks.layers.DropMax, ks.layers.ClassDropout, ks.layers.ClassSampling]
+)
+def test_an_endpoint_serves_it_and_draws_anew_at_each_call(head, x, tmp_path):
+    import tensorflow as tf
+
+    model = without_network(head(4))
+    expected = ks.models.monte_carlo(model, np.repeat(x, 500, axis=0), 20, batch_size=3500)
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "monte_carlo",
+        lambda x: ks.models.monte_carlo(model, x, 20),
+        [keras.InputSpec(shape=(None, 3), dtype="float32")],
+    )
+    archive.write_out(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(tmp_path / "served")
+    ours = served.monte_carlo(np.repeat(x, 500, axis=0))
+    for name, tolerance in (("mean", 0.01), ("stddev", 0.02)):
+        means = (
+            each.reshape(7, 500, 4).mean(axis=1) for each in (np.array(ours[name]), expected[name])
+        )
+        np.testing.assert_allclose(*means, atol=tolerance)
+    assert (served.monte_carlo(x)["mean"] != served.monte_carlo(x)["mean"]).numpy().any()
+    with pytest.raises(ValueError, match=r"`seed`.*None in a graph"):
+        tf.function(lambda x: ks.models.monte_carlo(model, x, 20, seed=1))(tf.constant(x))
 
 
 @pytest.mark.parametrize("arrays", [[], [np.zeros(())], [np.zeros((4, 3)), np.zeros((6, 3))]])

@@ -66,7 +66,7 @@ def test_the_users_own_inputs_may_be_called_inputs_and_index(problem, is_indexed
 def test_data_without_labels_are_refused(problem):
     x, _ = problem
     model = make_cut_model([ks.perturbations.SupervisedAdversarialDropout()])
-    with pytest.raises(ValueError, match=r"`y`. Expected labels, of any class where the row has"):
+    with pytest.raises(ValueError, match=r"`y`. Expected labels, -1 where there is none"):
         model.fit(x, verbose=0)
 
 
@@ -76,3 +76,38 @@ def test_inputs_without_a_gradient_are_refused(inputs):
         model = make_cut_model([make(1.0)])
         with pytest.raises(ValueError, match=r"`x`. Expected one tensor of a float type"):
             model.clean_pass(inputs, np.zeros(4, "int32"))
+
+
+@pytest.mark.parametrize("head", [None, ks.layers.DropMax])
+@pytest.mark.parametrize("column", [False, True])
+def test_the_class_minus_one_is_no_label_and_weighs_nothing(problem, head, column, fixed_draws):
+    x, y = problem
+    weights = np.where(np.arange(len(y)) % 3 == 0, 0.0, 1.5).astype("float32")
+    shaped = y[:, None] if column else y
+    missing = np.where(weights[:, None] == 0 if column else weights == 0, -1, shaped)
+
+    def trained(labels, weights):
+        keras.utils.set_random_seed(0)
+        model = make_cut_model([ks.perturbations.PiModel()], head=head(CLASSES) if head else None)
+        history = model.fit(x, labels, sample_weight=weights, shuffle=False, verbose=0).history
+        return history["loss"], model.get_weights()
+
+    ours = trained(missing, np.full_like(weights, 1.5))
+    theirs = trained(shaped, weights)
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-6)
+    for one, other in zip(ours[1], theirs[1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    alone = trained(missing, None)
+    same = trained(shaped, (weights > 0).astype("float32"))
+    assert alone[0] == pytest.approx(same[0], rel=1e-6)
+
+
+def test_an_ignored_class_minus_one_is_left_to_the_loss(problem):
+    x, y = problem
+    inputs = keras.Input((8,))
+    loss = ks.losses.LargeMarginCrossentropy(ignore_class=-1)
+    model = compiled_cut(CutModel(inputs, layers.Dense(CLASSES)(inputs)), [], loss=loss)
+    labels = np.where(np.arange(len(y)) < 200, -1, y)
+    expected = float(loss(y[200:], model(x[200:])))
+    history = model.fit(x, labels, batch_size=len(x), verbose=0).history
+    assert history["loss"] == [pytest.approx(expected, rel=1e-5)]

@@ -55,3 +55,12 @@ def test_nan_makes_its_label_nan():
     scores = np.array([[0.1, np.nan], [0.2, 0.3]])
     result = ours(np.array([[1, 0], [0, 1]]), scores, np.ones(2))
     np.testing.assert_allclose(result, [0.5, np.nan])
+
+
+def test_weights_may_differ_between_the_labels_of_an_example():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, size=(60, 3)), rng.normal(size=(60, 3))
+    weights = rng.integers(0, 3, size=(60, 3))
+    each = zip(labels.T, scores.T, weights.T, strict=True)
+    expected = [average_precision_score(y, s, sample_weight=w) for y, s, w in each]
+    np.testing.assert_allclose(ours(labels, scores, weights), expected, atol=1e-6)

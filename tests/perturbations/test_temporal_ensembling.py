@@ -8,6 +8,7 @@ from cut_models import CutModel, Hooked, compiled_cut, indexed, make_cut_model, 
 from problems import CLASSES
 
 import keras_softmaxes as ks
+from keras_softmaxes.support._arguments import INDEX
 
 pytestmark = pytest.mark.tensorflow
 TemporalEnsembling = ks.perturbations.TemporalEnsembling
@@ -230,6 +231,34 @@ def test_an_index_is_integers_one_for_each_row(problem, index):
     x, y = problem
     with pytest.raises(ValueError, match=r"`index`. Expected integers of shape \(batch,\)"):
         make().fit(indexed(x, index), y, verbose=0)
+
+
+def test_an_index_of_another_length_is_refused(problem):
+    """Also a single one, in a graph that does not know the sizes."""
+    import tensorflow as tf
+
+    x, y = problem
+    signature = {"inputs": tf.TensorSpec((None, 8)), INDEX: tf.TensorSpec((None,), tf.int64)}
+    for count in (1, 3):
+        batch = ({"inputs": x[:6], INDEX: np.arange(count)}, y[:6])
+        data = tf.data.Dataset.from_generator(
+            lambda batch=batch: [batch],
+            output_signature=(signature, tf.TensorSpec((None,), tf.int64)),
+        )
+        for run_eagerly in (False, True):
+            model = make(run_eagerly=run_eagerly)
+            error = ValueError if run_eagerly else tf.errors.InvalidArgumentError
+            with pytest.raises(error, match=r"`index`.*integers.*one for each row"):
+                model.fit(data, shuffle=False, verbose=0)
+            assert not state(model)[1].any()
+
+
+def test_another_number_of_classes_than_the_averages_have_is_refused(problem):
+    x, y = problem
+    for classes in (1, 3):
+        model = compiled_cut(Hooked(), [TemporalEnsembling(classes=classes)])
+        with pytest.raises(ValueError, match=rf"`model`.*{classes} classes.*\(.*, 4\)"):
+            model.fit(indexed(x), y, verbose=0)
 
 
 def test_an_index_is_needed(problem):

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from numerics import MODES, execute
 
-from keras_softmaxes import support
+from keras_softmaxes.support import _arguments as support
 
 HUGE = 10**400  # beyond every float
 NUMBERS_REFUSED = [True, "1", None, float("nan"), float("inf"), HUGE, [1.0]]

@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from keras_softmaxes.support import serializable
+from keras_softmaxes.support._configuration import serializable
 
 
 @serializable

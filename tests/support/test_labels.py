@@ -6,13 +6,17 @@ from hypothesis import strategies as st
 from keras import ops
 from numerics import MODES, execute
 
-from keras_softmaxes.support import (
+from keras_softmaxes.support._labels import (
+    MISSING,
+    UNREADABLE,
     at_target,
     check_ignore_class,
     class_indices,
     counted_classes,
     multi_hot,
+    multi_hot_or_missing,
     one_hot,
+    read_labels,
 )
 
 CLASSES = 5
@@ -32,7 +36,12 @@ def logits_of(*examples):
 def test_every_form_reads_the_same(classes, dtype, examples):
     labels = np.array(classes, dtype).reshape(examples)
     rows = np.eye(CLASSES)[labels]
-    forms = [labels, labels[..., None]]
+    forms = [
+        labels,
+        labels[..., None],
+        labels.astype("float32"),
+        labels[..., None].astype("float64"),
+    ]
     forms += [rows.astype(t) for t in ("float32", "float16", "int32", "bool")]
     for form in forms:
         indices = class_indices(form, logits_of(*examples))
@@ -68,8 +77,9 @@ REFUSED = {
     "no target": (np.zeros((1, 5), "int32"), "one-hot"),
     "one and more": (np.array([[1, 0.5, -0.5, 0, 0]], "float32"), "one-hot"),
     "not a number": (np.array([[1, np.nan, 0, 0, 0]], "float32"), "one-hot"),
-    "float classes": (np.array([1.0, 2.0], "float32"), r"float32 of shape \(2,\)"),
-    "booleans": (np.array([True, False]), r"bool of shape \(2,\)"),
+    "between two classes": (np.array([1.0, 1.5], "float32"), "whole numbers, the classes"),
+    "no class": (np.array([0, np.nan], "float32"), "whole numbers, the classes"),
+    "infinite": (np.array([0, np.inf], "float32"), "whole numbers, the classes"),
     "wrong width": (np.zeros((2, 4), "int32"), r"int32 of shape \(2, 4\)"),
     "wrong rank": (np.zeros((2, 1, 5), "int32"), r"int32 of shape \(2, 1, 5\)"),
     "scalar": (np.array(1, "int32"), r"int32 of shape \(\)"),
@@ -91,7 +101,8 @@ def test_fewer_labels_than_examples_are_refused(labels):
 
 def test_the_words_tell_the_shapes_that_are_taken():
     expected = (
-        r"integers of shape \(batch, 4\) or \(batch, 4, 1\), or one-hot of shape \(batch, 4, 5\)"
+        r"classes of shape \(batch, 4\) or \(batch, 4, 1\), or one-hot or soft rows of shape "
+        r"\(batch, 4, 5\)"
     )
     with pytest.raises(ValueError, match=expected):
         class_indices(np.zeros((2, 3), int), logits_of(2, 4))
@@ -115,6 +126,7 @@ def test_labels_of_unknown_rank_are_refused():
 
 
 VALUES = ["too large", "negative", "smoothed", "two targets", "no target", "not a number"]
+VALUES += ["between two classes", "no class", "infinite"]
 
 
 @pytest.mark.tensorflow
@@ -132,7 +144,7 @@ def test_values_that_cannot_be_refused_become_nan(case):
     labels, _ = REFUSED[case]
     dtype = "int32" if labels.dtype.kind == "i" else "float32"
     rows = execute(lambda y: one_hot(y, logits_of(len(labels))), [labels], MODES[-1], dtype)
-    bad = -1 if case == "too large" else 0
+    bad = 0 if labels.ndim == 2 or case == "negative" else -1
     assert np.isnan(rows[bad]).all()
     assert not np.isnan(np.delete(rows, bad, axis=0)).any()
 
@@ -237,4 +249,56 @@ def test_a_mean_of_labels_is_taken_for_the_shape_that_a_strategy_asks_and_never_
         read = tf.function(lambda y: class_indices(y, logits_of(2)))
         assert read.get_concrete_function(tf.TensorSpec([2])).structured_outputs.shape == (2,)
         with pytest.raises(tf.errors.InvalidArgumentError, match="`labels`"):
-            read(tf.constant([1.0, 2.0]))
+            read(tf.constant([1.0, 1.5]))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float32"])
+def test_booleans_and_a_column_of_floats_are_classes(dtype):
+    """As `image_dataset_from_directory(label_mode="binary")` makes them."""
+    labels = np.array([[True], [False], [True]]).astype(dtype)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(class_indices(labels, logits_of(3))), [1, 0, 1]
+    )
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float16", 2048), ("bfloat16", 256)])
+def test_a_type_that_cannot_tell_the_classes_is_refused(dtype, most):
+    labels = ops.zeros((2,), dtype)
+    assert class_indices(labels, ops.zeros((2, most))).shape == (2,)
+    with pytest.raises(ValueError, match=rf"`labels`.*holds {most + 1} classes.*={dtype}"):
+        class_indices(labels, ops.zeros((2, most + 1)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_soft_labels_are_read_as_rows_and_one_hot_ones_as_classes_too(dtype, mode):
+    rows = np.array([[[0.25, 0, 0.5, 0, 0.25], [0, 0, 1, 0, 0]]], dtype)
+
+    def read(labels):
+        classes, rows = read_labels(labels, logits_of(1, 2))
+        return ops.concatenate([rows, ops.cast(classes, "float32")[..., None]], axis=-1)
+
+    read_rows = execute(read, [rows], mode, dtype)
+    np.testing.assert_array_equal(read_rows[..., :-1], rows)
+    np.testing.assert_array_equal(read_rows[..., -1], [[UNREADABLE, 2]])
+
+
+@pytest.mark.parametrize("row", [[0.5, 0.4, 0, 0, 0], [1.5, -0.5, 0, 0, 0], [np.nan] * 5])
+def test_rows_that_are_no_distributions_are_refused(row):
+    labels = np.array([row, [0.5, 0.5, 0, 0, 0]], "float32")
+    with pytest.raises(ValueError, match=r"`labels`.*at least 0 that sum to 1"):
+        read_labels(labels, logits_of(2))
+    rows = execute(lambda y: read_labels(y, logits_of(2)).rows, [labels], MODES[-1])
+    np.testing.assert_array_equal(rows, [[np.nan] * 5, labels[1]])
+
+
+def test_labels_that_are_missing_are_told_from_those_that_cannot_be_read():
+    logits = ops.zeros((2, 3))
+    labels = np.array([[1, np.nan, 0], [np.nan, 0, 1]])
+    expected = np.where(np.isnan(labels), MISSING, labels)
+    rows = ops.convert_to_numpy(multi_hot_or_missing(labels, logits))
+    np.testing.assert_array_equal(rows, expected)
+    with pytest.raises(ValueError, match=r"`labels`.*a 1 for each label"):
+        multi_hot_or_missing(np.array([[1, np.nan, 0.5]] * 2), logits)
+    with pytest.raises(ValueError, match=r"`labels`.*a 1 for each label"):
+        multi_hot_or_missing(np.array([[1, 0, -1]] * 2), logits)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_softmaxes import support
+from keras_softmaxes.support import _replicas as support
 
 
 def test_outside_a_strategy_there_is_one():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_softmaxes import support
+from keras_softmaxes.support import _tensors as support
 
 LOSSES = np.arange(1.0, 25).reshape(2, 3, 4).astype("float32")
 TAKEN = {  # the weights, and as what they count

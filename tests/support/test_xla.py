@@ -3,8 +3,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_softmaxes.support import is_compiled, xla_compiled
-from keras_softmaxes.support._xla import xla_compiled_with_gradient
+from keras_softmaxes.support._xla import (
+    is_compiled,
+    xla_compiled,
+    xla_compiled_with_gradient,
+)
 
 
 def square_plus_one(x):

@@ -1,0 +1,34 @@
+import keras
+import numpy as np
+import pytest
+
+import keras_softmaxes as ks
+
+
+@pytest.mark.parametrize(
+    "kind", [ks.layers.DropMax, ks.layers.ClassAttention, ks.layers.PairedGSoftmax]
+)
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_a_quantized_head_is_saved_and_loaded(kind, tmp_path):
+    x = np.random.default_rng(0).normal(size=(16, 8)).astype("float32")
+    network = keras.Sequential([keras.Input((8,)), keras.layers.Dense(6)])
+    model = ks.models.Classifier(network, kind(4))
+    exact = model.predict(x, verbose=0)
+    model.quantize("int8")
+    expected = model.predict(x, verbose=0)
+    assert 0 < np.abs(expected - exact).max() < 0.1
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert [branch.quantization_mode for branch in again.head.branches] == ["int8"] * len(
+        model.head.branches
+    )
+    np.testing.assert_array_equal(again.predict(x, verbose=0), expected)
+
+
+def test_a_head_that_is_distributed_over_time_is_refused_by_name():
+    """It takes (batch, time, features) itself."""
+    inputs = keras.Input((3, 8))
+    with pytest.raises(ValueError, match=r"`layer`.*the head itself.*`drop`.*TimeDistributed"):
+        keras.layers.TimeDistributed(ks.layers.DropMax(4, name="drop"))(inputs)
+    shapes = {each.shape for each in ks.layers.DropMax(4)(inputs).values()}
+    assert shapes == {(None, 3, 4)}
