@@ -34,6 +34,7 @@ check: .venv/dev
 benchmark: .venv/examples
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/losses.py
+	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/gsoftmax.py
 	$(BIN)/python benchmarks/adversarial_dropout.py
 	$(BIN)/python benchmarks/regularization.py

@@ -36,7 +36,11 @@ DATA = ROOT.parent / "shared" / "tensorflow_datasets"
 
 
 def pytest_collection_modifyitems(items):
+    """Leave to `make test-all` what a compiler or a second device takes seconds for."""
     for item in items:
+        mode = getattr(item, "callspec", None) and item.callspec.params.get("mode")
+        if mode in ("xla", "jit") or "two_replicas" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
         if keras.backend.backend() != "tensorflow" and item.get_closest_marker("tensorflow"):
             item.add_marker(pytest.mark.skip(reason="needs the TensorFlow backend"))
 

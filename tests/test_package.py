@@ -86,6 +86,7 @@ def test_modules_begin_with_an_underscore():
     assert not [path for path in paths if not path.name.startswith("_")]
 
 
+@pytest.mark.slow
 def test_importing_the_package_costs_little_beside_keras():
     """It brings in no heavy package that Keras has not brought in itself."""
     program = """

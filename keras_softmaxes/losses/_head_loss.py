@@ -16,7 +16,7 @@ from ..support._arguments import (
     invalid,
 )
 from ..support._configuration import serializable
-from ..support._labels import UNREADABLE, Labels, check_ignore_class, read_labels
+from ..support._labels import SOFT, UNREADABLE, Labels, check_ignore_class, read_labels
 from ..support._tensors import weights_like
 
 # Of labels that were read, and of what the loss reads of a head: a number per example.
@@ -272,11 +272,13 @@ def _hard_or_soft(
     hard, soft = functions
     if labels.rows is None:
         return hard(labels.classes, outputs)
-    return ops.cond(
-        ops.all(labels.classes != UNREADABLE),
-        lambda: hard(labels.classes, outputs),
-        lambda: soft(labels.rows, outputs),
-    )
+
+    def expected() -> Tensor:
+        losses = soft(labels.rows, outputs)
+        return ops.where(labels.classes == UNREADABLE, float("nan"), losses)
+
+    is_hard = ops.all(labels.classes > SOFT)
+    return ops.cond(is_hard, lambda: hard(labels.classes, outputs), expected)
 
 
 def _weights(class_weight: Any, labels: Labels, outputs: dict[str, Tensor]) -> Tensor | None:

@@ -18,6 +18,7 @@ from ._arguments import (
 from ._xla import xla_compiled
 
 UNREADABLE = -(2**31)
+SOFT = UNREADABLE + 1
 MISSING = -1.0
 
 
@@ -25,10 +26,10 @@ class Labels(NamedTuple):
     """Labels that were read.
 
     Attributes:
-        classes: (...) int32, the class of each example. `UNREADABLE` is a soft label, or one that
-            cannot be read where nothing can be raised (inside XLA, under `jax.jit`).
+        classes: (...) int32, the class of each example. `SOFT` is a soft label, and `UNREADABLE`
+            one that cannot be read where nothing can be raised (inside XLA, under `jax.jit`).
         rows: (..., classes), the distribution of each example's classes, where the labels are
-            written so, of the type of the logits; else None. NaN cannot be read.
+            written so, of the type of the logits; else None.
     """
 
     classes: Tensor
@@ -105,7 +106,8 @@ def class_indices(labels: Tensor, logits: Tensor, ignore_class: int | None = Non
     if rows is None:
         return classes
     expected = "classes or one-hot rows, one 1 among zeros (soft labels are for losses)"
-    return checked(classes, classes != UNREADABLE, "labels", expected, rows)
+    classes = checked(classes, classes > SOFT, "labels", expected, rows)
+    return ops.where(classes == SOFT, UNREADABLE, classes)
 
 
 def counted_classes(
@@ -129,7 +131,7 @@ def counted_classes(
 def check_ignore_class(ignore_class: Any) -> None:
     """Raise ValueError unless `ignore_class` is None or an integer."""
     if ignore_class is not None:
-        check_integer("ignore_class", ignore_class, least=UNREADABLE + 1)
+        check_integer("ignore_class", ignore_class, least=SOFT + 1)
 
 
 def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
@@ -249,22 +251,24 @@ def _read_classes(labels: Tensor, classes: int, ignore_class: int | None) -> Lab
 
 
 def _read_rows(labels: Tensor, dtype: str) -> Labels:
-    classes, rows, readable = _from_rows(labels, dtype)
+    classes, rows = _from_rows(labels, dtype)
     expected = "rows of numbers of at least 0 that sum to 1, one-hot or soft"
-    return Labels(*checked((classes, rows), readable, "labels", expected, labels))
+    return Labels(*checked((classes, rows), classes != UNREADABLE, "labels", expected, labels))
 
 
 @xla_compiled
-def _from_rows(labels: Tensor, dtype: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the classes of rows that are one-hot, the rows, and which of them can be read."""
-    ones = labels == ops.cast(1, labels.dtype)
-    zeros = labels == ops.cast(0, labels.dtype)
-    one_hot = (ops.sum(ops.cast(ones, "int32"), axis=-1) == 1) & ops.all(ones | zeros, axis=-1)
-    classes = ops.where(one_hot, ops.cast(ops.argmax(ones, axis=-1), "int32"), UNREADABLE)
+def _from_rows(labels: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
+    """Return the classes of rows, and the rows as numbers of a float type."""
     rows = ops.cast(labels, dtype)
+    is_zero = rows == 0
+    # The place of the one: that of the largest number takes a pass of its own, many times slower.
+    places = ops.arange(labels.shape[-1], dtype="int32")
+    place = ops.sum(ops.where(is_zero, 0, places), axis=-1)
+    ones = ops.sum(ops.where(is_zero, 0, 1), axis=-1)
+    total = ops.sum(rows, axis=-1)
     # As far as the labels' own type tells.
     given = keras.backend.standardize_dtype(labels.dtype)
     tolerance = 1e-2 if given in ("float16", "bfloat16") else 1e-4
-    readable = ops.all(rows >= 0, axis=-1) & (ops.abs(ops.sum(rows, axis=-1) - 1) <= tolerance)
-    rows = ops.where(ops.expand_dims(readable, axis=-1), rows, float("nan"))
-    return classes, rows, readable
+    readable = (ops.min(rows, axis=-1) >= 0) & (ops.abs(total - 1) <= tolerance)
+    classes = ops.where((ones == 1) & (total == 1), place, SOFT)
+    return ops.where(readable, classes, UNREADABLE), rows

@@ -208,6 +208,7 @@ def test_a_tagger_counts_the_unmasked_tokens_alone(kind, fixed_masks):
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 @EACH
 def test_a_segmenter_trains(kind):
     x = random(4, 5, 6, FEATURES)

@@ -120,6 +120,7 @@ def test_its_term_is_logged_beside_the_total_and_in_training_alone(name, tmp_pat
         assert [float(row[key]) for row in rows] == pytest.approx(history[key])
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_models_own_and_all_terms(problem):
     x, y = problem
     histories = []
@@ -299,6 +300,7 @@ def test_perturbations_of_masks_need_a_cut(name, kind):
         compiled_cut(KINDS[kind](), [PERTURBATIONS[name]()], loss=loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_perturbations_the_step_is_that_of_keras(problem, kind, fixed_masks):
     x, y = problem

@@ -35,6 +35,7 @@ def test_the_penalty_is_the_squared_distance(data):
     assert model.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_it_draws_the_kernels_together_and_nothing_else(data):
     x, y = data
     distances = []

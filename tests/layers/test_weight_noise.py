@@ -134,6 +134,7 @@ def test_the_layers_own_state_and_losses_go_on():
     assert seeds != [numpy(v).tolist() for v in noisy.layer.variables if "seed" in v.path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "jit_compile"), [("dense", False), ("dense", True), ("recurrent", "auto")]
 )

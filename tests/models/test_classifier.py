@@ -47,6 +47,7 @@ def test_it_learns(problem, way, posterior):
     assert history["val_accuracy"][-1] > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -274,6 +275,7 @@ def test_a_network_may_have_several_inputs(problem, kind, tmp_path):
         np.testing.assert_allclose(served.serve(split(x[:3])), expected[:3], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_batches_may_be_of_unknown_size(problem, jit_compile):
@@ -308,6 +310,7 @@ def test_a_subclass_that_does_not_hand_training_on_trains_with_masks(problem):
     assert len({model.evaluate(x, y, verbose=0) for _ in range(2)}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(("fitted", "count"), [(False, 100), (True, 10)])
 def test_models_and_their_classes_are_freed(problem, fitted, count):

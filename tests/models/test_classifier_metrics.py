@@ -25,6 +25,7 @@ def margin_bias(name):
     return ks.metrics.MarginBias(name=name)
 
 
+@pytest.mark.slow
 def test_a_metric_receives_the_tensor_that_it_reads_weighted_or_not(problem, tmp_path):
     x, y = problem
     weights = np.linspace(0, 2, len(y)).astype("float32")
@@ -60,6 +61,7 @@ def test_a_metric_that_reads_a_tensor_needs_no_list(problem):
     assert set(model.evaluate(x, y, return_dict=True, verbose=0)) == {"loss", "bias"}
 
 
+@pytest.mark.slow
 def test_compiling_again_leaves_no_metric_behind(problem):
     x, y = problem
     model = make_model(metrics=[margin_bias("first")], weighted_metrics=[margin_bias("second")])
@@ -72,6 +74,7 @@ def test_compiling_again_leaves_no_metric_behind(problem):
     assert names(model) == ["loss"]
 
 
+@pytest.mark.slow
 def test_metrics_are_no_variables_of_the_model(problem):
     x, y = problem
     model, plain = make_model(metrics=[margin_bias("bias")]), make_model(metrics=[])

@@ -61,6 +61,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_any_network_is_trained_saved_loaded_and_served(problem, kind, tmp_path):
     x, y = problem
@@ -88,6 +89,7 @@ def test_any_network_is_trained_saved_loaded_and_served(problem, kind, tmp_path)
                 np.testing.assert_allclose(ours, expected[:count], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_is_told_that_this_is_training(problem):
     """Batch normalisation's statistics move in training, and nowhere else."""
     x, y = problem
@@ -103,6 +105,7 @@ def test_a_network_is_told_that_this_is_training(problem):
         assert (one != ops.convert_to_numpy(other)).all()
 
 
+@pytest.mark.slow
 def test_a_trained_network_stays_the_users_own(problem):
     """What the classifier learns is in the network that it was given, and the other way round."""
     x, y = problem
@@ -133,6 +136,7 @@ class Scaled(ks.models.Classifier):
         return {**super().get_config(), "scale": self.scale}
 
 
+@pytest.mark.slow
 def test_a_subclass_with_an_argument_of_its_own_is_saved_and_loaded(problem, tmp_path):
     x, y = problem
     model = compiled(Scaled(sequential(), ks.layers.DropMax(CLASSES), 3.0, name="scaled"))

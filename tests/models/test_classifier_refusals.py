@@ -81,6 +81,7 @@ def test_the_wrong_pairs_do_not_train():
             model.compile("adam", loss())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_a_loss_of_another_head_that_finds_what_it_reads_trains(problem):
     """DropMax's masks and logits are what the masked cross-entropy reads."""
@@ -91,6 +92,7 @@ def test_a_loss_of_another_head_that_finds_what_it_reads_trains(problem):
     assert history["val_accuracy"][-1] > 0.6  # chance is 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
     ("labels", "message"),
@@ -124,6 +126,7 @@ def test_labels_between_classes_are_refused_under_a_strategy_too(problem, two_re
         model.fit(x, y + 0.5, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch runs eagerly")
 def test_bad_labels_are_nan_where_nothing_can_be_raised(problem):
     x, y = problem
@@ -170,6 +173,7 @@ def test_a_plain_model_trains_no_dict_by_a_single_loss(problem, make):
             model.fit(x, y, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_a_plain_model_may_use_the_tensors_of_a_head(problem):
     """Each of these reads the dict rightly, with no `Classifier`."""

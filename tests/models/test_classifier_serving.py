@@ -38,6 +38,7 @@ assert int(model.optimizer.iterations) == 2 * before > 0
     np.testing.assert_allclose(served, model.predict(x, verbose=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_copied_pickled_and_saved_as_what_it_is(problem, tmp_path):
     x, y = problem
     model = make_model()
@@ -78,6 +79,7 @@ def test_weights_are_saved_and_loaded_alone(problem, tmp_path):
     np.testing.assert_allclose(other.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ks.layers.DropMax, ks.layers.LSoftmax])
 def test_training_resumes_where_it_stopped(problem, tmp_path, fixed_masks, kind):
     """Two epochs, saved and loaded in between, are two epochs; the optimizer goes on too."""
@@ -145,6 +147,7 @@ def test_a_network_whose_inputs_are_not_known_needs_a_signature(problem, tmp_pat
         np.testing.assert_allclose(served.serve(x[:3]), expected[:3], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_exports_beside_the_training_change_no_step(problem, tmp_path):
     """Nothing of the model is switched while another thread exports it."""

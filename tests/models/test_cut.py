@@ -66,6 +66,7 @@ def test_a_model_of_layers(problem, kind, fixed_draws):
     assert_adversarial_step(model, hidden, lambda h: logits(last(h)), *problem)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["functional", "sequential", "lazy"])
 @pytest.mark.parametrize("is_last", [False, True])
 def test_a_classifier(problem, kind, is_last, fixed_draws, fixed_masks):
@@ -207,6 +208,7 @@ READERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READERS)
 @pytest.mark.parametrize("pool", [layers.GlobalAveragePooling1D, lambda: layers.LSTM(5)])
 def test_a_mask_of_padding_passes_through(kind, pool, fixed_draws):

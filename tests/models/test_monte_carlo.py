@@ -103,6 +103,7 @@ def test_every_example_comes_back_whatever_the_batches(model, x):
         np.testing.assert_allclose(result["stddev"], 0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_memory_does_not_grow_with_the_samples(x):
     """No tensor of the loop outlives its draw."""

@@ -72,6 +72,7 @@ def test_a_step_of_vadd_is_the_one_computed_by_hand(problem, fixed_draws, diverg
         np.testing.assert_allclose(one, other, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_vadd_sees_the_noise_of_the_clean_pass_and_pi_does_not(problem):
     x, y = problem
     plain, vadd, pi = (

@@ -18,6 +18,7 @@ import keras_softmaxes as ks
 pytestmark = pytest.mark.tensorflow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [None, ks.layers.DropMax])
 def test_an_index_changes_nothing_but_for_who_reads_it(problem, head, fixed_masks):
     x, y = problem

@@ -37,6 +37,7 @@ HEADS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS)
 def test_it_composes_with_heads(problem, name, tmp_path):
     import tensorflow as tf

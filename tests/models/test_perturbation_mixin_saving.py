@@ -12,6 +12,7 @@ pytestmark = pytest.mark.tensorflow
 P = ks.perturbations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [None, ks.layers.LSoftmax])
 def test_its_settings_are_saved_and_training_resumes(problem, head, tmp_path, fixed_draws):
     x, y = problem

@@ -148,6 +148,7 @@ def test_properties_of_the_divergence(row, divergence, change):
     assert at_moved == pytest.approx(value, rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=2, max_size=2), st.integers(0, 1)
 )

@@ -66,6 +66,7 @@ def test_an_independent_solver_finds_the_same_projection(classes, mode):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=4e-7 + 2e-9 * classes)
 
 
+@pytest.mark.slow
 @given(ROWS, st.floats(-8, 8, width=32))
 def test_no_corner_of_the_simplex_is_in_the_direction_of_the_logits(logits, constant):
     """That is what makes a point of a convex set the nearest: (z - p) . (q - p) <= 0."""
@@ -78,6 +79,7 @@ def test_no_corner_of_the_simplex_is_in_the_direction_of_the_logits(logits, cons
     np.testing.assert_allclose(shifted, probabilities, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("classes", [5, 1000])
 def test_the_gradient_is_what_the_support_holds_above_its_mean(classes, mode):

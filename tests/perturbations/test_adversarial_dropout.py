@@ -34,6 +34,7 @@ def test_masks_of_ones_will_do_for_sadd_and_not_for_vadd(problem):
         make_cut_model(rate=0.0)
 
 
+@pytest.mark.slow
 def test_sadd_nearly_always_raises_the_loss_of_a_trained_model(problem):
     x, y = problem
     model = make_cut_model([], budget=0.2)

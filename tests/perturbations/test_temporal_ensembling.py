@@ -142,6 +142,7 @@ def test_an_object_is_that_of_one_model(problem):
     assert trained[1].numpy().sum() == 256
 
 
+@pytest.mark.slow
 def test_the_object_of_a_model_that_is_gone_starts_anew(problem):
     x, y = problem
     perturbation = TemporalEnsembling(examples=300)
@@ -165,6 +166,7 @@ def test_an_example_that_is_there_twice_counts_once_with_the_mean(problem):
     assert updates.sum() == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [{"jit_compile": True}, {"steps_per_execution": 3}])
 def test_it_keeps_the_same_state_in_other_ways_to_train(problem, arguments):
     x, y = problem
@@ -177,6 +179,7 @@ def test_it_keeps_the_same_state_in_other_ways_to_train(problem, arguments):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_exported_model_does_not_hold_it(problem, tmp_path):
     import tensorflow as tf
 
@@ -190,6 +193,7 @@ def test_the_exported_model_does_not_hold_it(problem, tmp_path):
     assert not any(v.shape[0] == 300 for v in served.variables)
 
 
+@pytest.mark.slow
 def test_a_subclassed_model_names_its_classes(problem):
     x, y = problem
     with pytest.raises(ValueError, match=r"`classes`. Expected the number of classes, which only"):
