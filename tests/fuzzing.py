@@ -16,16 +16,27 @@ from keras import ops
 import keras_softmaxes as ks
 
 EAGER = keras.backend.backend() == "tensorflow"
-ROWS = 200 if EAGER else 20
-# By kind: how many examples hypothesis makes for each name, and how many cases are in one.
+# By kind: how many examples hypothesis makes for each name, and how many cases each holds.
 PLAN = {
-    "values": (16, ROWS),
+    "ops": (10, 400),
+    "compiled": (5, 400),
+    "layers": (5, 300),
+    "schedules": (4, 400),
+    "whole": (100, 1),
+    "metrics": (60, 1),
+    "constraints": (100, 1),
     "shapes": (150, 1),
-    "labels": (100, 1),
-    "arguments": (12, 1),
+    "graphs": (20, 1),
+    "labels": (150, 1),
+    "arguments": (120, 1),
 }
 if not EAGER:  # where each new shape is compiled
-    PLAN = {kind: (max(2, examples // 10), cases) for kind, (examples, cases) in PLAN.items()}
+    PLAN = {kind: (-(-examples // 10), cases) for kind, (examples, cases) in PLAN.items()}
+
+
+def rows_of(kind):
+    """Return how many examples a batch has, each of which is a case."""
+    return PLAN[kind][1]
 
 
 def fuzz(kind, name, check):
@@ -342,3 +353,14 @@ def numpy(tensor):
 
 def epsilon(dtype):
     return float(ml_dtypes.finfo(dtype).eps)
+
+
+# How many names there are of each kind, of which the plan says how often each is tried.
+COMPILED = {"large_margin_cross_entropy", *LOSSES}
+CASES = {
+    "ops": len(OPS.keys() - WHOLE - COMPILED),
+    "compiled": len(COMPILED),
+    "layers": len(LAYERS),
+    "schedules": len(SCHEDULES),
+    "whole": len(WHOLE),
+}

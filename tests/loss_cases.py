@@ -173,6 +173,8 @@ def forms_of(kind, labels, classes=CLASSES):
         *(labels.astype(dtype) for dtype in integers if (BACKEND, dtype) != ("torch", "uint64")),
         labels[..., None],
         labels[..., None].astype("uint8"),
+        labels.astype("float64"),
+        labels[..., None].astype("float32"),
         *(one_hot.astype(dtype) for dtype in ("int32", "uint8", "float32", "float64", "bool")),
     ]
 

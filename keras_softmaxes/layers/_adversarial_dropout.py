@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from ..ops._adversarial_dropout import adversarial_mask, most_flips
-from ..support._arguments import Tensor, check_share, invalid, static_shape
+from ..support._arguments import Tensor, check_seed, check_share, invalid, static_shape
 from ..support._configuration import serializable
 from ..support._tensors import at_least_float32
 from ._random import Seeded, draw_uniform
@@ -62,8 +62,8 @@ class AdversarialDropout(Seeded):
         super().__init__(**kwargs)
         self.rate: float = check_share("rate", rate, below_one=True)
         self.budget: float = check_share("budget", budget)
-        self.seed: int | None = seed
-        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
+        self.seed: int | None = check_seed(seed)
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(self.seed)
         self.supports_masking: bool = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -71,6 +71,7 @@ class AdversarialDropout(Seeded):
         if len(input_shape) < 2 or input_shape[-1] is None:
             expected = "shape (batch, ..., units) with a known number of units"
             raise invalid("features", expected, f"a tensor of shape {tuple(input_shape)}")
+        self.input_spec = keras.layers.InputSpec(min_ndim=2)  # of later calls too
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the features."""

@@ -8,7 +8,13 @@ import numpy as np
 from keras import ops
 
 from ..ops._gsoftmax import gsoftmax_logits
-from ..support._arguments import Tensor, check_boolean, check_not_negative, invalid
+from ..support._arguments import (
+    Tensor,
+    check_boolean,
+    check_not_negative,
+    invalid,
+    positive_stddev,
+)
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled
 
@@ -92,16 +98,17 @@ class GSoftmax(keras.layers.Layer):
         if len(input_shape) < 2 or classes is None or classes < 2:
             expected = "shape (batch, ..., classes) with a known number of classes, at least 2"
             raise invalid("logits", expected, f"a tensor of shape {input_shape}")
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: classes})
         self.mean = self._parameter("mean", classes)
-        self.stddev = self._parameter("stddev", classes, constraint=_far_from_zero)
+        self.stddev = self._parameter("stddev", classes, constraint=_FarFromZero())
 
     def call(self, logits: Tensor, training: bool = False) -> Tensor:
         """Return x + lambda Phi(x; mu, sigma)."""
         logits = ops.cast(logits, self._output_dtype)
         mean, stddev = ops.copy(self.mean), ops.copy(self.stddev)  # tensors, as kernels need
-        # What is served must run where there is no XLA.
-        function = _gsoftmax_logits if training else gsoftmax_logits
-        return function(logits, mean, stddev, self.scale)
+        if not training or self.scale == 0:  # what is served must run where there is no XLA
+            return gsoftmax_logits(logits, mean, stddev, self.scale)
+        return _gsoftmax_logits(logits, mean, positive_stddev(stddev), self.scale)
 
     def adapt(self, data: Any) -> None:
         """Set mu and sigma to the mean and the population deviation of each class's logits.
@@ -161,15 +168,20 @@ class GSoftmax(keras.layers.Layer):
         )
 
 
-def _far_from_zero(stddev: Tensor) -> Tensor:
-    """Keep standard deviations from falling below the smallest, as a constraint."""
-    return ops.maximum(stddev, SMALLEST_STDDEV)
+class _FarFromZero(keras.constraints.Constraint):
+    """Keep standard deviations from falling below the smallest."""
+
+    def __call__(self, stddev: Tensor) -> Tensor:
+        return ops.maximum(stddev, SMALLEST_STDDEV)
 
 
 def _start(argument: str, value: Any) -> float | list[float]:
     """Return a number or a list of them, as JSON keeps it."""
-    start = np.asarray(value, dtype="float64")
-    if start.ndim > 1 or not np.isfinite(start).all():
+    try:
+        start = np.asarray(value, dtype="float64")
+    except (OverflowError, TypeError, ValueError):  # no numbers, or none that a float can hold
+        start = np.array(np.nan)
+    if start.ndim > 1 or not start.size or not np.isfinite(start).all():
         raise invalid(argument, "a finite number, or one for each class", repr(value))
     return start.tolist()
 

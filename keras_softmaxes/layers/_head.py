@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from ..support._arguments import Tensor, check_integer, invalid
+from ..support._arguments import MOST, Tensor, check_integer, check_seed, invalid
 from ..support._configuration import serializable
 from ._random import Seeded
 
@@ -51,7 +51,7 @@ class Head(keras.layers.Layer):
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.units: int = int(check_integer("units", units, least=2))
+        self.units: int = int(check_integer("units", units, least=2, most=MOST))
         self.supports_masking = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -77,11 +77,11 @@ class Head(keras.layers.Layer):
         """Refuse to be wrapped by a layer that takes one tensor of the layer within.
 
         Raises:
-            ValueError: always; `compute_output_spec` tells the shapes.
+            NotImplementedError: always; `compute_output_spec` tells the shapes.
         """
         expected = "the head itself, which takes features (batch, ..., features) and returns a dict"
         wrapped = f"`{self.name}` in a layer of one output, as `keras.layers.TimeDistributed`"
-        raise invalid("layer", expected, wrapped)
+        raise NotImplementedError(invalid("layer", expected, wrapped))
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Return the mask of the features for each tensor that the head returns."""
@@ -172,8 +172,8 @@ class StochasticHead(Seeded, LinearHead):
 
     def __init__(self, units: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
-        self.seed: int | None = seed
-        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
+        self.seed: int | None = check_seed(seed)
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(self.seed)
 
     def sample_probabilities(
         self, outputs: dict[str, Tensor], generator: keras.random.SeedGenerator

@@ -7,6 +7,13 @@ import keras
 from ..support._arguments import invalid
 
 
+def check_layer(argument: str, layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Return `layer`; raise ValueError unless it is one."""
+    if not isinstance(layer, keras.layers.Layer):
+        raise invalid(argument, "a Keras layer", repr(layer))
+    return layer
+
+
 def kernel_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Return the kernels of a built layer, biases and the like left out.
 
@@ -28,7 +35,7 @@ class KernelWrapper(keras.layers.Wrapper):
     """Base of the wrappers that act on kernels: shapes and masks are those of the layer."""
 
     def __init__(self, layer: keras.layers.Layer, **kwargs: Any) -> None:
-        super().__init__(layer, **kwargs)
+        super().__init__(check_layer("layer", layer), **kwargs)
         self.supports_masking = True
 
     def build(self, input_shape: Any = None) -> None:

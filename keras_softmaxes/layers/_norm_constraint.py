@@ -64,9 +64,7 @@ class NormConstraint(KernelWrapper):
         super().__init__(layer, **kwargs)
         self.limit: float = check_positive("limit", limit)
         self.rate: float = check_positive("rate", rate)
-        self.norm = keras.regularizers.L2(1.0) if norm is None else keras.regularizers.get(norm)
-        if not isinstance(self.norm, keras.regularizers.Regularizer):
-            raise invalid("norm", "a Keras regulariser", repr(norm))
+        self.norm = keras.regularizers.L2(1.0) if norm is None else _regularizer(norm)
 
     def build(self, input_shape: Any = None) -> None:
         """Build the layer, and create the multiplier."""
@@ -109,7 +107,18 @@ class NormConstraint(KernelWrapper):
         )
 
 
-class _AfterStep:
+def _regularizer(norm: Any) -> keras.regularizers.Regularizer:
+    """Return the regulariser of that name or configuration, or itself."""
+    try:
+        found = keras.regularizers.get(norm)
+    except (TypeError, ValueError):
+        found = None
+    if not isinstance(found, keras.regularizers.Regularizer):
+        raise invalid("norm", "a Keras regulariser", repr(norm))
+    return found
+
+
+class _AfterStep(keras.constraints.Constraint):
     """A kernel's constraint, which takes over what the multiplier becomes.
 
     Keras applies constraints to what an optimizer has moved, and so only in a step that it takes.

@@ -8,7 +8,7 @@ from keras import ops
 
 from ..support._arguments import Tensor, check_not_negative, invalid
 from ..support._configuration import serializable
-from ._kernel_wrapper import kernel_variables, mask_of
+from ._kernel_wrapper import check_layer, kernel_variables, mask_of
 
 
 @serializable
@@ -56,8 +56,8 @@ class ParameterTying(keras.layers.Layer):
         if first is second:
             raise invalid("second", "another layer than `first`; equal layers are one", second)
         self.supports_masking: bool = True
-        self.first: keras.layers.Layer = first
-        self.second: keras.layers.Layer = second
+        self.first: keras.layers.Layer = check_layer("first", first)
+        self.second: keras.layers.Layer = check_layer("second", second)
         self.weight: float = check_not_negative("weight", weight)
 
     def build(self, input_shape: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..support._arguments import Tensor, check_not_negative
+from ..support._arguments import Tensor, check_not_negative, check_seed
 from ..support._configuration import serializable
 from ._kernel_wrapper import KernelWrapper, kernel_variables
 from ._random import Seeded, draw_normal
@@ -53,8 +53,8 @@ class WeightNoise(Seeded, KernelWrapper):
     ) -> None:
         super().__init__(layer, **kwargs)
         self.stddev: float = check_not_negative("stddev", stddev)
-        self.seed: int | None = seed
-        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(seed)
+        self.seed: int | None = check_seed(seed)
+        self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(self.seed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return the layer's output, in training with noisy kernels."""

@@ -45,9 +45,11 @@ class MaskedCrossentropy(HeadLoss):
         name: name of the loss.
         dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
             the place of half precision.
+        class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
+        logit_adjustment: likewise.
 
     Call arguments:
-        y_true: (...) or (..., 1) integers, or (..., K) one-hot.
+        y_true: (...) or (..., 1) classes, or (..., K) one-hot or soft.
         y_pred: what the head returns: "logits", "log_mask" and, from ClassSampling,
             "reserve_log_mask".
 

@@ -9,9 +9,9 @@ from keras import ops
 from ..ops._likelihood import expected_negative_log_likelihood, negative_log_likelihood
 from ..support._arguments import (
     Tensor,
+    alike,
     check_logits,
     check_numbers,
-    check_same_shape,
     checked,
     invalid,
 )
@@ -48,8 +48,9 @@ class HeadLoss(keras.losses.Loss):
         dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
             the place of half precision, which a sum over classes soon leaves.
         class_weight: a number of at least 0 for each class, by which the losses of its examples
-            (pixels) are multiplied, as by sample weights; of a soft label its expectation. Unlike
-            that of `fit` it takes labels of any shape and sample weights beside it.
+            (pixels) are multiplied, as by sample weights; of a soft label the expectation of the
+            weighted losses. Unlike that of `fit` it takes labels of any shape and sample weights
+            beside it.
         logit_adjustment: a number for each class, added to the logits in the loss alone: tau times
             the logarithm of the class's frequency, tau being 1 in the paper, makes of rare classes
             what balanced data would (Menon et al., Long-tail Learning via Logit Adjustment, ICLR
@@ -156,16 +157,21 @@ class HeadLoss(keras.losses.Loss):
         Returns:
             (...).
         """
-        shares, classes = ops.top_k(y_true, 2)
-        is_of_two = ops.sum(shares, axis=-1) > 1 - 1e-4
+        places = ops.arange(y_true.shape[-1], dtype="int32")
+        first = ops.cast(ops.argmax(y_true, axis=-1), "int32")
+        others = ops.where(places == ops.expand_dims(first, axis=-1), 0, y_true)
+        second = ops.cast(ops.argmax(others, axis=-1), "int32")
+        shares = ops.max(y_true, axis=-1), ops.max(others, axis=-1)
+        is_of_two = ops.sum(y_true, axis=-1) - sum(shares) < 1e-4
         expected = f"rows of at most two classes, as {type(self).__name__} takes soft labels"
-        classes = checked(ops.cast(classes, "int32"), is_of_two, "labels", expected, y_true)
-        classes = ops.where(ops.expand_dims(is_of_two, axis=-1), classes, UNREADABLE)
-        first, second = (
-            ops.where(shares[..., i] == 0, 0, shares[..., i] * self.call(classes[..., i], y_pred))
-            for i in range(2)
+        shares, first, second = checked(
+            (shares, first, second), is_of_two, "labels", expected, y_true
         )
-        return first + second
+        losses = sum(
+            ops.where(share == 0, 0, share * self.call(each, y_pred))
+            for share, each in zip(shares, (first, second), strict=True)
+        )
+        return ops.where(is_of_two, losses, float("nan"))
 
     def read(self, y_true: Tensor, y_pred: Tensor) -> Labels:
         """Return the labels as `call` and `expectation` take them, read once.
@@ -186,7 +192,8 @@ class HeadLoss(keras.losses.Loss):
         return y_pred | {name: y_pred[name] + adjustment for name in logits}
 
     def _adjusted(self, function: Function) -> Function:
-        if (numbers := self.logit_adjustment) is None:
+        numbers = self.logit_adjustment
+        if numbers is None:
             return function
 
         def adjusted(labels: Tensor, outputs: dict[str, Tensor]) -> Tensor:
@@ -218,7 +225,7 @@ class HeadLoss(keras.losses.Loss):
         }
         first, masked = outputs[reads[0]], y_pred[reads[0]]
         check_logits(reads[0], first)
-        check_same_shape(**outputs)
+        outputs = dict(zip(outputs, alike(**outputs), strict=True))
         labels = self.read(y_true, first)
         counted = None if self.ignore_class is None else labels.classes != self.ignore_class
         if counted is not None:
@@ -226,12 +233,13 @@ class HeadLoss(keras.losses.Loss):
             is_kept = ops.expand_dims(counted, axis=-1)
             outputs = {name: ops.where(is_kept, each, 0) for name, each in outputs.items()}
             labels = labels._replace(classes=ops.where(counted, labels.classes, 0))
+        of_classes, labels = _weighted(class_weight, labels, outputs)
         losses = _hard_or_soft(functions, labels, outputs)
         weights = None
         if counted is not None:
             losses = ops.where(counted, losses, 0)
             weights = reduce.counted_weights(ops.cast(counted, losses.dtype), masked)
-        for given in (sample_weight, _weights(class_weight, labels, outputs)):
+        for given in (sample_weight, of_classes):
             if given is not None:
                 # One per example: Keras's weighted mean divides by the sum of what it is given.
                 ones = ops.ones_like(losses) if weights is None else weights
@@ -271,7 +279,10 @@ def _hard_or_soft(
     """Return the losses of classes, as long as no row of the batch is soft."""
     hard, soft = functions
     if labels.rows is None:
-        return hard(labels.classes, outputs)
+        losses = hard(labels.classes, outputs)
+        if "int" not in keras.backend.standardize_dtype(labels.classes.dtype):
+            return losses  # of several labels, each of which is read by itself
+        return ops.where(labels.classes == UNREADABLE, float("nan"), losses)
 
     def expected() -> Tensor:
         losses = soft(labels.rows, outputs)
@@ -281,14 +292,24 @@ def _hard_or_soft(
     return ops.cond(is_hard, lambda: hard(labels.classes, outputs), expected)
 
 
-def _weights(class_weight: Any, labels: Labels, outputs: dict[str, Tensor]) -> Tensor | None:
-    """Return the weight of each example's class, of a soft label the expected one."""
+def _weighted(
+    class_weight: Any, labels: Labels, outputs: dict[str, Tensor]
+) -> tuple[Tensor | None, Labels]:
+    """Return the weights of the examples, and their labels.
+
+    A soft label p weighs sum_k w_k p_k, and is then w_k p_k over that sum: their product is the
+    expectation of the weighted losses.
+    """
     if class_weight is None:
-        return None
+        return None, labels
     weights = _of_classes("class_weight", class_weight, outputs)
     if labels.rows is None:
-        return ops.take(weights, ops.maximum(labels.classes, 0))
-    return ops.matmul(labels.rows, weights)
+        return ops.take(weights, ops.maximum(labels.classes, 0)), labels
+    rows = labels.rows * weights
+    total = ops.sum(rows, axis=-1)
+    share = ops.expand_dims(ops.where(total == 0, 1, total), axis=-1)
+    rows = ops.where(ops.expand_dims(total == 0, axis=-1), labels.rows, rows / share)
+    return total, labels._replace(rows=rows)
 
 
 def _of_classes(argument: str, numbers: list[float], outputs: dict[str, Tensor]) -> Tensor:

@@ -57,9 +57,11 @@ class LargeMarginCrossentropy(HeadLoss):
         name: name of the loss.
         dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
             the place of half precision.
+        class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
+        logit_adjustment: likewise.
 
     Call arguments:
-        y_true: (...) or (..., 1) integers, or (..., C) one-hot, `...` being any shape.
+        y_true: (...) or (..., 1) classes, or (..., C) one-hot or soft, `...` being any shape.
         y_pred: logits f, (..., C), or the dict of a head that has such.
 
     Raises:
@@ -126,9 +128,11 @@ class LargeMarginDivergence(HeadLoss):
         name: name of the loss.
         dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
             the place of half precision.
+        class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
+        logit_adjustment: likewise.
 
     Call arguments:
-        y_true: (...) or (..., 1) integers, or (..., C) one-hot.
+        y_true: (...) or (..., 1) classes, or (..., C) one-hot or soft.
         y_pred: logits f, (..., C), or the dict of a head that has such.
 
     Raises:

@@ -25,9 +25,11 @@ class MeanMulticlassHinge(HeadLoss):
         name: name of the loss.
         dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
             the place of half precision.
+        class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
+        logit_adjustment: likewise.
 
     Call arguments:
-        y_true: (...) or (..., 1) integers, or (..., K) one-hot.
+        y_true: (...) or (..., 1) classes, or (..., K) one-hot or of at most two classes.
         y_pred: logits, (..., K), or the dict of a head that has such.
 
     Raises:

@@ -25,6 +25,8 @@ class WeightedSum(HeadLoss):
         name: name of the loss.
         dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
             the place of half precision.
+        class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
+        logit_adjustment: likewise.
 
     Call arguments:
         y_true: as the losses take it.

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from ..ops._average_precision import average_precision_of
-from ..support._arguments import Tensor, check_integer, checked, invalid
+from ..support._arguments import MOST, Tensor, check_integer, checked, invalid
 from ..support._configuration import serializable
 from ..support._labels import MISSING, multi_hot_or_missing
 from ..support._replicas import replica_count, replica_number
@@ -66,7 +66,7 @@ class MeanAveragePrecision(keras.metrics.Metric):
         dtype: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.capacity = check_integer("capacity", capacity, least=1)
+        self.capacity = check_integer("capacity", capacity, least=1, most=MOST)
         self.average = check_average(average, ("macro", "micro"))
         self.rows: Any = None
 

@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import keras
@@ -12,7 +12,8 @@ from ..losses import HeadLoss
 from ..losses._head_loss import check_names
 from ..support._arguments import Tensor, invalid
 from ..support._configuration import serializable
-from ..support._replicas import penalties
+from ..support._replicas import after, penalties
+from ._writing import loss_tracker, read_ahead, spec_of, write_step
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,51 @@ class Classifier(keras.Model):
     def metrics(self) -> list[keras.Metric]:
         """All metrics, those that read a tensor of the head among them."""
         return [*super().metrics, *self._reading.metrics, *self._reading.weighted_metrics]
+
+    def train_step(self, *args: Any) -> Any:
+        """Take a step; one whose labels, weights or metrics are refused changes no weight."""
+        if keras.backend.backend() == "jax":
+            return super().train_step(*args)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(args[0])
+        with after(self._read_ahead(x, y, sample_weight), of_all_replicas=True):
+            if keras.backend.backend() == "tensorflow":
+                return self._take_step(x, y, sample_weight)
+            return super().train_step(*args)
+
+    def test_step(self, *args: Any) -> Any:
+        """Evaluate one batch; one that is refused changes no metric."""
+        if keras.backend.backend() == "jax":
+            return super().test_step(*args)
+        data = keras.utils.unpack_x_y_sample_weight(args[0])
+        with after(self._read_ahead(*data), of_all_replicas=True):
+            return super().test_step(*args)
+
+    def _read_ahead(self, x: Any, y: Any, sample_weight: Any) -> Any:
+        """Return labels and weights as the loss reads them, before the network sees the inputs."""
+        if not self.head.built:
+            self(x)
+        return read_ahead(self.loss, y, sample_weight, spec_of(self))
+
+    def _take_step(self, x: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            outputs = self(x, training=True)
+            loss = self.compute_loss(x, y, outputs, sample_weight, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        means = {loss_tracker(super().metrics): loss}
+        return write_step(self, gradients, means, (x, y, outputs, sample_weight))
+
+    @cached_property
+    def outputs_spec(self) -> dict[str, keras.KerasTensor]:
+        """The shapes and types of the head's tensors, once it is built."""
+        shape = (self.head.get_build_config() or {}).get("input_shape")
+        if shape is None:
+            return {}
+        shape = (*(None for _ in shape[:-1]), shape[-1])
+        spec = self.head.compute_output_spec(keras.KerasTensor(shape, self.head.compute_dtype))
+        return dict(spec)
 
     def compute_loss(
         self,

@@ -13,10 +13,11 @@ from ..perturbations import Perturbation, Step, VirtualAdversarialDropout
 from ..perturbations._predictions import check_single_loss
 from ..perturbations._step import Parts, check_differentiable
 from ..support._arguments import INDEX, Tensor, invalid
-from ..support._replicas import replica_count
+from ..support._replicas import after
 from ..support._tensors import without_label_as_weight
 from ._classifier import Classifier
 from ._cut import CleanPass, cut_of, parts_of
+from ._writing import loss_tracker, read_ahead, spec_of, write_step
 
 STATE = "perturbation_"
 
@@ -184,25 +185,52 @@ class PerturbationMixin(_ModelBeside):
         return self.above(features, training=training)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Take a step down the gradient of the loss and the perturbations' terms."""
-        import tensorflow as tf
+        """Take a step down the gradient of the loss and the perturbations' terms.
 
+        One whose labels, weights, index or metrics are refused changes no weight.
+        """
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if labels is None:
             expected = "labels, -1 where there is none"
             raise invalid("y", expected, None)
+        inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
+        if not self.built:
+            self(inputs)  # creates the variables
+        with after(self._read_batch(inputs, labels, sample_weight), of_all_replicas=True):
+            return self._take_step(inputs, labels, sample_weight)
+
+    def _read_batch(self, inputs: Any, labels: Any, sample_weight: Any) -> list[Any]:
+        """Return what is checked of a batch before the model sees its inputs."""
+        model_inputs, index = _without_index(inputs)
+        read = [each.read_ahead(model_inputs, index) for each in self._training.perturbations]
+        spec = spec_of(self)
+        if spec is not None:
+            labels, sample_weight = self._known(labels, sample_weight, spec)
+        return [*read, read_ahead(self.loss, labels, sample_weight, spec)]
+
+    def _known(self, labels: Any, sample_weight: Any, outputs: Any) -> tuple[Any, Any]:
+        """Return labels and weights, that of the class -1 being 0 unless the loss ignores it."""
+        if getattr(self.loss, "ignore_class", None) == -1:
+            return labels, sample_weight
+        return without_label_as_weight(labels, sample_weight, outputs)
+
+    def _take_step(self, inputs: Any, labels: Any, sample_weight: Any) -> dict[str, Any]:
+        import tensorflow as tf
+
         with tf.GradientTape() as tape:
             step = self.clean_pass(inputs, labels, sample_weight)
             loss = self.compute_loss(
                 step.inputs, step.labels, step.outputs, step.sample_weight, training=True
             )
-            terms = [each.weighted_term(step) for each in self._training.perturbations]
+            with after(loss):  # what a term remembers is not written beside a refused label
+                terms = [each.weighted_term(step) for each in self._training.perturbations]
             total = sum((ops.cast(term, loss.dtype) for term in terms), loss)
             scaled = self.optimizer.scale_loss(total)
-        variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
-        self._report(total, terms, step.rows)
-        return self.compute_metrics(step.inputs, step.labels, step.outputs, step.sample_weight)
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        trackers = (loss_tracker(super().metrics), *self._training.trackers)
+        means = dict(zip(trackers, (total, *terms), strict=True))
+        data = step.inputs, step.labels, step.outputs, step.sample_weight
+        return write_step(self, gradients, means, data)
 
     def clean_pass(self, inputs: Any, labels: Any, sample_weight: Any = None) -> Step:
         """Return the step of a batch after the ordinary pass of the model.
@@ -216,16 +244,13 @@ class PerturbationMixin(_ModelBeside):
 
         inputs, index = _without_index(keras.tree.map_structure(ops.convert_to_tensor, inputs))
         training = self._training
-        if not self.built:
-            self(inputs)  # creates the variables whose state is taken next
         state = [(each, ops.copy(each)) for each in self.variables if not each.trainable]
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             if any(each.perturbs_inputs for each in training.perturbations):
                 check_differentiable(inputs)
                 tape.watch(inputs)
             features, mask, outputs = training.clean_pass(inputs, training=True)
-        if getattr(self.loss, "ignore_class", None) != -1:
-            labels, sample_weight = without_label_as_weight(labels, sample_weight, outputs)
+        labels, sample_weight = self._known(labels, sample_weight, outputs)
         return Step(
             model=self,
             parts=training.parts,
@@ -251,13 +276,6 @@ class PerturbationMixin(_ModelBeside):
     def metrics(self) -> list[keras.Metric]:
         """All metrics, those of the perturbations' terms among them."""
         return [*super().metrics, *(self._training.trackers if self._training else ())]
-
-    def _report(self, total: Tensor, terms: list[Tensor], rows: Tensor) -> None:
-        """Track the loss and its terms as they are, not as they were scaled for the replicas."""
-        (loss_tracker,) = (metric for metric in super().metrics if metric.name == "loss")
-        trackers = (loss_tracker, *self._training.trackers)
-        for tracker, value in zip(trackers, (total, *terms), strict=True):
-            tracker.update_state(value * replica_count(), sample_weight=rows)
 
     def save_own_variables(self, store: Any) -> None:
         """Save the state of the perturbations and of their random numbers too."""

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_same_shape, check_share, invalid, static_shape
+from ..support._arguments import Tensor, alike, check_share, invalid, static_shape
 
 
 def adversarial_mask(mask: Tensor, jacobian: Tensor, budget: float) -> Tensor:
@@ -44,7 +44,7 @@ def adversarial_mask(mask: Tensor, jacobian: Tensor, budget: float) -> Tensor:
     """
     mask, jacobian = ops.convert_to_tensor(mask), ops.convert_to_tensor(jacobian)
     check_share("budget", budget)
-    check_same_shape(mask=mask, jacobian=jacobian)
+    mask, jacobian = alike(mask=mask, jacobian=jacobian)
     shape = static_shape("mask", mask)
     if len(shape) != 2 or shape[1] is None:
         expected = "shape (batch, units) with a known number of units"

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_rows, check_same_shape, invalid, static_shape
+from ..support._arguments import Tensor, agree, check_rows, invalid, static_shape
 from ..support._labels import multi_hot
 from ..support._tensors import at_least_float32
 
@@ -44,9 +44,12 @@ def average_precision(labels: Tensor, scores: Tensor, weights: Tensor) -> Tensor
         raise invalid("scores", "a known number of examples", f"a tensor of shape {scores.shape}")
     present = multi_hot(labels, scores)
     weights = ops.convert_to_tensor(weights, dtype=scores.dtype)
-    if len(static_shape("weights", weights)) == 1:
-        weights = ops.broadcast_to(ops.expand_dims(weights, axis=1), ops.shape(scores))
-    check_same_shape(scores=scores, weights=weights)
+    shape, (examples, _) = static_shape("weights", weights), scores.shape
+    if not agree(shape, (examples,)) and not agree(shape, scores.shape):
+        expected = f"shape ({examples},) or {tuple(scores.shape)}, as there are examples"
+        raise invalid("weights", expected, f"a tensor of shape {shape}")
+    if len(shape) == 1:
+        weights = ops.broadcast_to(ops.reshape(weights, (examples, 1)), scores.shape)
     return average_precision_of(present, scores, weights)
 
 
@@ -64,7 +67,8 @@ def average_precision_of(present: Tensor, scores: Tensor, weights: Tensor) -> Te
     gained = ops.diff(ops.concatenate([ops.zeros_like(reached[:1]), reached]), axis=0)
     area = ops.sum(gained * ops.divide_no_nan(found, seen), axis=0)
     is_nan = ops.any(ops.isnan(scores), axis=0)
-    return ops.where(is_nan, float("nan"), ops.divide_no_nan(area, found[-1]))
+    total = ops.max(found, axis=0, initial=0)  # the last, where there is any
+    return ops.where(is_nan, float("nan"), ops.divide_no_nan(area, total))
 
 
 def _running_maximum(values: Tensor) -> Tensor:

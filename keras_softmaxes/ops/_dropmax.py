@@ -12,9 +12,9 @@ whose logarithm has no gradient. Everything stays in logits and logarithms.
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_logits, check_positive, check_same_shape
+from ..support._arguments import Tensor, check_positive
 from ..support._labels import at_class, at_target, one_hot, one_hot_rows
-from ..support._tensors import at_least_float32
+from ..support._tensors import read_alike
 from ._class_masking import expected_masked_cross_entropy, masked_cross_entropy_of
 from ._divergences import bernoulli_cross_entropy, bernoulli_kl, bernoulli_negative_entropy
 from ._soft_labels import expectation
@@ -49,9 +49,7 @@ def dropmax_log_mask(retain_logits: Tensor, uniform: Tensor, temperature: float 
         (https://arxiv.org/abs/1712.07834).
     """
     check_positive("temperature", temperature)
-    retain_logits, uniform = at_least_float32(retain_logits), at_least_float32(uniform)
-    check_logits("retain_logits", retain_logits)
-    check_same_shape(retain_logits=retain_logits, uniform=uniform)
+    retain_logits, uniform = read_alike(retain_logits=retain_logits, uniform=uniform)
     noise = ops.log(uniform) - ops.log1p(-uniform)
     return ops.log_sigmoid((retain_logits + noise) / temperature)
 
@@ -120,13 +118,11 @@ def dropmax_terms(
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eqs. 5, 10-13
         (https://arxiv.org/abs/1712.07834).
     """
-    logits, retain_logits = at_least_float32(logits), at_least_float32(retain_logits)
-    log_mask = at_least_float32(log_mask)
-    check_logits("logits", logits)
-    check_same_shape(logits=logits, retain_logits=retain_logits, log_mask=log_mask)
+    logits, retain_logits, log_mask = read_alike(
+        logits=logits, retain_logits=retain_logits, log_mask=log_mask
+    )
     if posterior_shift is not None:
-        posterior_shift = at_least_float32(posterior_shift)
-        check_same_shape(logits=logits, posterior_shift=posterior_shift)
+        _, posterior_shift = read_alike(logits=logits, posterior_shift=posterior_shift)
     target = one_hot(labels, logits)
     divergence = ops.softplus(-at_target(target, retain_logits))
     auxiliary = ops.zeros_like(divergence)
@@ -261,7 +257,5 @@ def dropmax_log_probabilities(logits: Tensor, retain_logits: Tensor) -> Tensor:
         Lee et al., DropMax: Adaptive Variational Softmax, NeurIPS 2018, Eq. 15
         (https://arxiv.org/abs/1712.07834).
     """
-    logits, retain_logits = at_least_float32(logits), at_least_float32(retain_logits)
-    check_logits("logits", logits)
-    check_same_shape(logits=logits, retain_logits=retain_logits)
+    logits, retain_logits = read_alike(logits=logits, retain_logits=retain_logits)
     return ops.log_softmax(logits + ops.log_sigmoid(retain_logits), axis=-1)

@@ -69,6 +69,14 @@ class Perturbation:
     def build(self, model: keras.Model) -> None:
         """Create variables, of a model that was checked."""
 
+    def read_ahead(self, inputs: Any, index: Tensor | None) -> Any:
+        """Return what the step waits for before it begins, where the batch itself is checked.
+
+        Args:
+            inputs: of the model.
+            index: which example each row is, (batch,), or None where the data do not say.
+        """
+
     @property
     def variables(self) -> list[keras.Variable]:
         """The state that is saved with the model."""

@@ -114,7 +114,7 @@ class TemporalEnsembling(Perturbation):
         if len(shape) != 2 or shape[1] != classes:
             expected = f"a model with outputs (batch, classes), and {classes} classes, as averaged"
             raise invalid("model", expected, f"an output of shape {shape}")
-        index, in_range = self._checked_index(step)
+        index, in_range = self.read_ahead(step.outputs, step.index)
         average, updates = (
             ops.cast(ops.take(each.value, index, axis=0), predictions.dtype)
             for each in self.variables
@@ -124,25 +124,28 @@ class TemporalEnsembling(Perturbation):
         self._update(index, ops.stop_gradient(predictions) - average, updates)
         return step.mean(ops.where(in_range, distance, float("nan")))
 
-    def _checked_index(self, step: Step) -> tuple[Tensor, Tensor]:
-        if step.index is None:
+    def read_ahead(self, inputs: Any, index: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the index as int32, and which of it is in range; refuse one that is not."""
+        if index is None:
             expected = (
                 f'{{"inputs": x, "{INDEX}": index}}, which tells the examples apart, as '
                 "`keras_softmaxes.datasets.semi_supervised(..., indexed=True)` gives it"
             )
             raise invalid("x", expected, "inputs alone")
-        shape, dtype = static_shape("index", step.index), step.index.dtype
+        given = ops.convert_to_tensor(index)
+        shape, dtype = static_shape("index", given), given.dtype
         expected = "integers of shape (batch,), one for each row"
-        rows = tuple(keras.tree.flatten(step.outputs)[0].shape[:1])
-        if not agree(shape, rows) or "int" not in keras.backend.standardize_dtype(dtype):
+        like = keras.tree.flatten(inputs)[0]
+        is_integer = "int" in keras.backend.standardize_dtype(dtype)
+        if not agree(shape, tuple(like.shape[:1])) or not is_integer:
             raise invalid("index", expected, f"{dtype} of shape {shape}")
-        count = ops.convert_to_tensor(ops.shape(step.index)[0])
-        index = checked(step.index, ops.equal(count, step.rows), "index", expected, count)
+        count = ops.convert_to_tensor(ops.shape(given)[0])
+        index = checked(given, ops.equal(count, ops.shape(like)[0]), "index", expected, count)
         index = ops.cast(index, "int64")  # in which no type of integers wraps around
         in_range = (index >= 0) & (index < self.examples)
         expected = f"integers in [0, {self.examples}), the `examples`"
         index = ops.cast(ops.where(in_range, index, 0), "int32")
-        return checked(index, in_range, "index", expected, step.index), in_range
+        return checked(index, in_range, "index", expected, given), in_range
 
     def _update(self, index: Tensor, change: Tensor, updates: Tensor) -> None:
         """Write the rows of all replicas on each of them, so that their copies stay equal.

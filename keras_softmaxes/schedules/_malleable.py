@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..support._arguments import Tensor, check_finite, check_positive, invalid
+from ..support._arguments import Tensor, check_finite, check_positive, invalid, is_list
 from ..support._configuration import serializable
 
 
@@ -52,10 +52,12 @@ class MalleableLearningRate(keras.optimizers.schedules.LearningRateSchedule):
     ) -> None:
         super().__init__()
         check_positive("initial_learning_rate", initial_learning_rate)
-        boundaries, exponents = list(boundaries), list(exponents)
         for argument, values in (("boundaries", boundaries), ("exponents", exponents)):
+            if not is_list(values):
+                raise invalid(argument, "a list of numbers", repr(values))
             for value in values:
                 check_finite(argument, value)
+        boundaries, exponents = list(boundaries), list(exponents)
         if not boundaries or np.min(np.diff([0, *boundaries])) <= 0:
             raise invalid("boundaries", "ascending steps above 0", boundaries)
         if len(exponents) != len(boundaries) + 1:

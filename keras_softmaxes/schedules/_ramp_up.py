@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from ..support._arguments import Tensor, check_integer, check_not_negative
+from ..support._arguments import MOST, Tensor, check_integer, check_not_negative
 from ..support._configuration import serializable
 
 
@@ -40,7 +40,7 @@ class GaussianRampUp(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, maximum: float, steps: int, name: str = "GaussianRampUp") -> None:
         super().__init__()
         self.maximum = check_not_negative("maximum", maximum)
-        self.steps = check_integer("steps", steps, least=1)
+        self.steps = check_integer("steps", steps, least=1, most=MOST)
         self.name = name
 
     def __call__(self, step: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ Choice = TypeVar("Choice", bound=str)
 # The key under which the numbers of examples travel beside the inputs of a model.
 INDEX = "keras_softmaxes_index"
 
+MOST = 2**63 - 1  # that an integer of a tensor may be
+
 
 def invalid(argument: str, expected: str, received: object) -> ValueError:
     """Return the error for an argument, in the words of Keras's own."""
@@ -27,10 +29,17 @@ def invalid(argument: str, expected: str, received: object) -> ValueError:
     )
 
 
-def check_integer(argument: str, value: int, least: int) -> int:
-    """Return `value`; raise ValueError unless it is an integer of at least `least`."""
+def check_integer(argument: str, value: int, least: int, most: float = math.inf) -> int:
+    """Return `value`; raise ValueError unless it is an integer from `least` to `most`."""
     is_integer = isinstance(value, Integral) and not isinstance(value, bool)
-    return _valid(argument, value, is_integer and value >= least, f"an integer of at least {least}")
+    bound = f" and at most {most}" if is_integer and value > most else ""
+    is_valid = is_integer and least <= value <= most
+    return _valid(argument, value, is_valid, f"an integer of at least {least}{bound}")
+
+
+def check_seed(seed: int | None) -> int | None:
+    """Return `seed`; raise ValueError unless it is None or an integer of at least 0."""
+    return None if seed is None else int(check_integer("seed", seed, least=0, most=MOST))
 
 
 def check_boolean(argument: str, value: bool) -> bool:
@@ -46,17 +55,19 @@ def check_choice(argument: str, value: Choice, choices: Iterable[str]) -> Choice
 
 def check_positive(argument: str, value: float) -> float:
     """Return `value`; raise ValueError unless it is a finite number above 0."""
-    return _valid(argument, value, _is_finite(value) and value > 0, "a finite number above 0")
+    is_valid = _is_finite(value) and value > 0
+    return float(_valid(argument, value, is_valid, "a finite number above 0"))
 
 
 def check_finite(argument: str, value: float) -> float:
     """Return `value`; raise ValueError unless it is a finite number."""
-    return _valid(argument, value, _is_finite(value), "a finite number")
+    return float(_valid(argument, value, _is_finite(value), "a finite number"))
 
 
 def check_not_negative(argument: str, value: float) -> float:
     """Return `value`; raise ValueError unless it is a finite number of at least 0."""
-    return _valid(argument, value, is_not_negative(value), "a finite number of at least 0")
+    expected = "a finite number of at least 0"
+    return float(_valid(argument, value, is_not_negative(value), expected))
 
 
 def is_not_negative(value: object) -> bool:
@@ -87,11 +98,16 @@ def check_numbers(
     """
     if values is None:
         return None
-    is_list = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
-    is_valid = is_list and all(_is_finite(each) and each >= least for each in values)
+    is_valid = is_list(values) and all(_is_finite(each) and each >= least for each in values)
     bound = "" if least == -math.inf else f" of at least {least}"
     _valid(argument, values, is_valid, f"a list of finite numbers{bound}, one per class")
     return [float(each) for each in values]
+
+
+def is_list(values: object) -> bool:
+    """Tell whether values are a list, a tuple or an array of one axis."""
+    is_sequence = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    return is_sequence and getattr(values, "ndim", 1) == 1
 
 
 def static_shape(argument: str, tensor: Tensor) -> tuple[int | None, ...]:
@@ -138,6 +154,27 @@ def check_same_shape(**tensors: Tensor) -> None:
         if not agree(ours, theirs):
             expected = f"the shape {theirs} of `{first}`"
             raise invalid(argument, expected, f"a tensor of shape {ours}")
+
+
+def alike(**tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return the tensors, named by their arguments, once they are known to have one shape.
+
+    Raises:
+        ValueError: static shapes that differ. Where a size is known only when a TensorFlow graph
+            runs, InvalidArgumentError; a batch of one is not repeated for those of another tensor.
+    """
+    check_same_shape(**tensors)
+    first, *others = tensors.values()
+    return first, *(_of_shape(each, first) for each in others)
+
+
+def _of_shape(tensor: Tensor, like: Tensor) -> Tensor:
+    """Return a tensor of the shape of another, which nothing can broadcast."""
+    known = None not in (*tensor.shape, *like.shape)
+    if known or isinstance(tensor, keras.KerasTensor):
+        return tensor
+    # TensorFlow would leave out a reshape that adds no axis.
+    return ops.squeeze(ops.reshape(tensor, (*ops.shape(like), 1)), axis=-1)
 
 
 def checked(

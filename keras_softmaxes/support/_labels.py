@@ -9,8 +9,8 @@ from keras import ops
 from ._arguments import (
     Tensor,
     agree,
+    alike,
     check_integer,
-    check_same_shape,
     checked,
     invalid,
     static_shape,
@@ -47,7 +47,7 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
 
     Args:
         labels: (...) or (..., 1) whole numbers of any type, or (..., classes) numbers of at least 0
-            that sum to 1.
+            that sum to 1, to a thousandth (in half precision to a hundredth).
         logits: (..., classes), whose shape and type alone matter: (batch, classes), or (batch,
             height, width, classes) where each pixel is an example.
         ignore_class: a class, in range or not, that `labels` may hold too.
@@ -124,14 +124,15 @@ def counted_classes(
         (...) int32, 0 for an example that is ignored, and (...) booleans.
     """
     indices = class_indices(labels, logits, ignore_class)
-    counted = ops.ones_like(indices, "bool") if ignore_class is None else indices != ignore_class
+    # All are at least `UNREADABLE`; ones would not wait for the check of the labels.
+    counted = indices >= UNREADABLE if ignore_class is None else indices != ignore_class
     return ops.where(counted, indices, 0), counted
 
 
 def check_ignore_class(ignore_class: Any) -> None:
     """Raise ValueError unless `ignore_class` is None or an integer."""
     if ignore_class is not None:
-        check_integer("ignore_class", ignore_class, least=SOFT + 1)
+        check_integer("ignore_class", ignore_class, least=SOFT + 1, most=2**31 - 1)
 
 
 def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
@@ -173,9 +174,7 @@ def multi_hot(labels: Tensor, logits: Tensor) -> Tensor:
             values are refused by InvalidArgumentError.
     """
     labels = ops.convert_to_tensor(labels)
-    check_same_shape(logits=logits, labels=labels)
-    # Which nothing can broadcast. TensorFlow would leave out a reshape that adds no axis.
-    labels = ops.squeeze(ops.reshape(labels, (*ops.shape(logits), 1)), axis=-1)
+    _, labels = alike(logits=logits, labels=labels)
     present, absent = (labels == ops.cast(value, labels.dtype) for value in (1, 0))
     expected = "a 1 for each label that is present, else 0"
     rows = ops.where(present | absent, ops.cast(present, logits.dtype), float("nan"))
@@ -246,14 +245,17 @@ def _read_classes(labels: Tensor, classes: int, ignore_class: int | None) -> Lab
     # The round trip catches what the cast wrapped around, or cut off.
     readable = in_range & (ops.cast(indices, labels.dtype) == labels)
     expected = f"whole numbers, the classes from 0 to {classes - 1}"
+    if ignore_class is None:
+        expected += ", without an `ignore_class`"
     indices = ops.where(readable, indices, UNREADABLE)
     return Labels(checked(indices, readable, "labels", expected, labels), None)
 
 
 def _read_rows(labels: Tensor, dtype: str) -> Labels:
     classes, rows = _from_rows(labels, dtype)
-    expected = "rows of numbers of at least 0 that sum to 1, one-hot or soft"
-    return Labels(*checked((classes, rows), classes != UNREADABLE, "labels", expected, labels))
+    expected = "rows of numbers of at least 0 that sum to 1, one-hot or soft (shown are the sums)"
+    sums = ops.sum(rows, axis=-1)
+    return Labels(*checked((classes, rows), classes != UNREADABLE, "labels", expected, sums))
 
 
 @xla_compiled
@@ -266,9 +268,9 @@ def _from_rows(labels: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
     place = ops.sum(ops.where(is_zero, 0, places), axis=-1)
     ones = ops.sum(ops.where(is_zero, 0, 1), axis=-1)
     total = ops.sum(rows, axis=-1)
-    # As far as the labels' own type tells.
+    # As far as the labels' own type tells, float16 rounded to float32 among them.
     given = keras.backend.standardize_dtype(labels.dtype)
-    tolerance = 1e-2 if given in ("float16", "bfloat16") else 1e-4
+    tolerance = 1e-2 if given in ("float16", "bfloat16") else 1e-3
     readable = (ops.min(rows, axis=-1) >= 0) & (ops.abs(total - 1) <= tolerance)
     classes = ops.where((ones == 1) & (total == 1), place, SOFT)
     return ops.where(readable, classes, UNREADABLE), rows

@@ -1,11 +1,13 @@
 """Which replica of a `tf.distribute` strategy computes, and beside how many."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
 from keras import ops
 
 from ._arguments import Tensor
+from ._xla import is_compiled
 
 
 def replica_number() -> Tensor:
@@ -25,6 +27,31 @@ def replica_count() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def after(values: Any, of_all_replicas: bool = False) -> AbstractContextManager[Any]:
+    """Return a context in which nothing is computed before values are.
+
+    What is written in it is written only where every check that they depend on holds; see
+    `checked`. A graph would else write beside a check that fails.
+
+    Args:
+        values: a nested structure of tensors and None.
+        of_all_replicas: whether a replica waits for the values of the others too. What an optimizer
+            writes waits for those anyway.
+    """
+    if keras.backend.backend() != "tensorflow" or is_compiled():  # where nothing can be raised
+        return nullcontext()
+    import tensorflow as tf
+
+    tensors = [each for each in keras.tree.flatten(values) if each is not None]
+    if of_all_replicas and replica_count() > 1:
+        with tf.control_dependencies(tensors):
+            # All replicas wait here for each other, by nothing but control dependencies.
+            merged = tf.distribute.get_replica_context().merge_call(lambda _: tf.no_op())
+            tensors = [] if merged is None else [merged]
+    context: AbstractContextManager[Any] = tf.control_dependencies(tensors)
+    return context
 
 
 def penalties(model: Any, dtype: Any) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ._arguments import Tensor, check_logits, check_same_shape, invalid, static_shape
+from ._arguments import Tensor, alike, check_logits, invalid, static_shape
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -27,8 +27,7 @@ def read_alike(**tensors: Tensor) -> tuple[Tensor, ...]:
     """Return logits and what has their shape, named by their arguments, as `read_logits` does."""
     tensors = {argument: at_least_float32(each) for argument, each in tensors.items()}
     check_logits(*next(iter(tensors.items())))
-    check_same_shape(**tensors)
-    return tuple(tensors.values())
+    return alike(**tensors)
 
 
 def how_many(chosen: Tensor, like: Tensor) -> Tensor:

@@ -272,6 +272,15 @@ def test_two_replicas_take_the_steps_of_one_device(kind, two_replicas, fixed_mas
 
 
 @EACH
+def test_the_summary_of_its_model_names_it(kind):
+    lines = []
+    model = make_model(kind)
+    model.summary(print_fn=lambda line, **_: lines.append(line))
+    assert model.head.name[:12] in "".join(lines)
+    assert f"{model.count_params():,}" in "".join(lines)
+
+
+@EACH
 def test_it_learns_by_its_default_loss_and_serves_probabilities(kind, tmp_path):
     x = random(256, FEATURES)
     y = labels_of(kind, x)

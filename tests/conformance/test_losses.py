@@ -81,7 +81,7 @@ def unreadable(kind):
     if not of_classes(kind):
         return [np.array([[1, 0, 1], [0, 0.5, 0], [0, 0, 1], [2, 1, 1], [0, 1, 1], [0, 0, -1]])]
     integers = np.array([0, CLASSES, 2, -1, 1, 2**31 - 1])
-    rows = [[1, 0, 0], [0.25, 0.5, 0.25], [0, 0, 1], [1, 1, 0], [0, 1, 0], [0, np.nan, 1]]
+    rows = [[1, 0, 0], [0.25, 0.5, 0.2], [0, 0, 1], [1, 1, 0], [0, 1, 0], [0, np.nan, 1]]
     return [integers, integers[:, None], np.array(rows, "float32")]
 
 
@@ -90,7 +90,7 @@ def test_labels_that_cannot_be_read_are_refused(kind):
     outputs = outputs_of(kind, (1,))
     for rows in unreadable(kind):
         for wrong in (1, 3, 5):
-            with pytest.raises(ValueError, match=r"`labels`.*(one-hot rows|a 1 for each label)"):
+            with pytest.raises(ValueError, match=r"`labels`.*(the classes|sum to 1|a 1 for each)"):
                 make(kind)(rows[[wrong]], outputs)
 
 
@@ -109,7 +109,7 @@ def test_labels_of_another_shape_or_type_are_refused(kind):
     labels, outputs = labels_of(kind, (6,)), outputs_of(kind, (6,))
     wrong = [labels[:3], labels[None], np.zeros((6, CLASSES + 1), "int32")]
     if of_classes(kind):
-        wrong += [labels.astype("float32"), labels == 1, np.zeros((6, 2), "int32")]
+        wrong += [labels + 0.5, np.zeros((6, 2), "int32"), np.zeros((6, 2, 1), "bool")]
     for each in wrong:
         with pytest.raises(ValueError, match="`labels`"):
             make(kind)(each, outputs)
@@ -338,8 +338,9 @@ def test_tensors_of_unequal_or_wrong_shapes_are_refused(kind):
 
 
 def settings_of(kind):
-    ignored = {"ignore_class": 255} if of_classes(kind) else {}
-    return {**CASES[kind].given, **CASES[kind].settings, **ignored, **COMMON}
+    numbers = {"class_weight": [1.0, 2.0, 3.0], "logit_adjustment": [0.0, -1.0, 1.0]}
+    of_all = {"ignore_class": 255, **numbers} if of_classes(kind) else {}
+    return {**CASES[kind].given, **CASES[kind].settings, **of_all, **COMMON}
 
 
 @EACH

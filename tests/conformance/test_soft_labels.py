@@ -14,7 +14,7 @@ from loss_cases import (
     numpy,
     outputs_of,
 )
-from numerics import MODES
+from numerics import MODES, execute
 from scipy.special import softmax
 
 import keras_softmaxes as ks
@@ -162,12 +162,28 @@ def test_weights_of_the_classes_are_weights_of_their_examples(kind):
     weight = [0.5, 2.0, 0.0]
     outputs = outputs_of(kind, (4, 2))
     labels, own = RNG.integers(0, CLASSES, (4, 2)), RNG.uniform(size=(4, 2)).astype("float32")
-    soft = soft_labels((4, 2), of_two=True)
-    for y, weights in ((labels, np.array(weight)[labels]), (soft, soft @ np.array(weight))):
-        for given in (None, own):
-            ours = make(kind, class_weight=weight)(y, outputs, given)
-            theirs = make(kind)(y, outputs, weights * (1 if given is None else own))
-            assert float(numpy(ours)) == pytest.approx(float(numpy(theirs)), rel=1e-5)
+    for given in (None, own):
+        ours = make(kind, class_weight=weight)(labels, outputs, given)
+        weights = np.array(weight)[labels] * (1 if given is None else own)
+        theirs = make(kind)(labels, outputs, weights)
+        assert float(numpy(ours)) == pytest.approx(float(numpy(theirs)), rel=1e-5)
+
+
+@EACH_OF_CLASSES
+def test_a_soft_label_has_the_expectation_of_the_weighted_losses(kind):
+    weight = np.array([0.5, 2.0, 0.0])
+    outputs = outputs_of(kind, (5,))
+    rows = soft_labels((5,), of_two=True)
+    rows[1] = [0, 0, 1]  # of which nothing counts
+    plain = make(kind, reduction="none")
+    each = np.stack([numpy(plain(np.full(5, k), outputs)) for k in range(CLASSES)], axis=1)
+    expected = (rows * weight * each).sum(axis=1)
+    if kind is L.SparsemaxLoss:  # the Fenchel-Young loss of the weighted row
+        total = (rows * weight).sum(axis=1)
+        weighted = rows * weight / np.where(total == 0, 1, total)[:, None]
+        expected -= total * (1 - (weighted**2).sum(axis=1)) / 2
+    ours = numpy(make(kind, reduction="none", class_weight=weight)(rows, outputs))
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(8,), (8, 3)])
@@ -227,3 +243,47 @@ def test_soft_labels_and_an_ignored_class(kind):
     )
     theirs = make(kind)(rows[1:], {name: each[1:] for name, each in outputs.items()})
     assert float(numpy(ours)) == pytest.approx(float(numpy(theirs)), rel=1e-5)
+
+
+class Brier(L.HeadLoss):
+    """A loss of a user's own, whose one-hot rows of a label out of range are zeros."""
+
+    reads = ("probabilities",)
+
+    def call(self, y_true, y_pred):
+        target = ops.one_hot(y_true, CLASSES)
+        return ops.sum((y_pred["probabilities"] - target) ** 2, axis=-1)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch runs eagerly")
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([0, CLASSES, 1]),
+        np.array([0, -1, 1]),
+        np.array([0, 0.5, 1], "float32"),
+        np.array([[1, 0, 0], [0.2, 0.3, 0.5], [0, 1, 0]], "float32"),
+        np.array([[1, 0, 0], [0.5, 0.6, 0], [0, 0.5, 0.5]], "float32"),
+    ],
+)
+def test_a_loss_of_ones_own_is_nan_where_labels_could_not_be_refused(labels):
+    outputs = {"probabilities": np.full((3, CLASSES), 1 / CLASSES, "float32")}
+    loss = Brier(reduction="none")
+    losses = execute(lambda _: loss(labels, outputs), [np.zeros(1)], MODES[-1])
+    np.testing.assert_array_equal(np.isnan(losses), [False, True, False])
+
+
+@pytest.mark.tensorflow
+@EACH_OF_CLASSES
+def test_rows_are_compiled_where_the_batch_is_of_unknown_size(kind):
+    import tensorflow as tf
+
+    rows, outputs = soft_labels((5,), of_two=True), outputs_of(kind, (5,))
+    spec = {name: tf.TensorSpec((None, CLASSES)) for name in outputs}
+    step = tf.function(
+        make(kind), input_signature=[tf.TensorSpec((None, CLASSES)), spec], jit_compile=True
+    )
+    for count in (5, 3):
+        part = {name: each[:count] for name, each in outputs.items()}
+        ours = step(rows[:count], part)
+        assert float(ours) == pytest.approx(float(numpy(make(kind)(rows[:count], part))), rel=1e-5)

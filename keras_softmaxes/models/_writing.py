@@ -1,0 +1,81 @@
+"""What a step refuses before it writes anything, and where it writes."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..losses import HeadLoss
+from ..support._arguments import Tensor, static_shape
+from ..support._replicas import after, replica_count
+from ..support._tensors import weights_like
+
+
+def read_ahead(
+    loss: Any, labels: Any, sample_weight: Any, spec: keras.KerasTensor | None
+) -> tuple[Any, ...]:
+    """Return labels and weights as a loss will read them, which refuses what is wrong of them.
+
+    A step that begins after that moves neither statistics nor seeds by a batch that is refused.
+
+    Args:
+        loss: of the model; one of Keras's refuses nothing.
+        labels: of the batch, or None.
+        sample_weight: likewise.
+        spec: the shape and type of what the loss reads first, (None, ..., classes), or None where
+            the model does not tell.
+
+    Returns:
+        Nothing, where it is too early to tell.
+    """
+    if not isinstance(loss, HeadLoss) or spec is None or keras.tree.is_nested(labels):
+        return ()
+    labels = ops.convert_to_tensor(labels)
+    axes = len(spec.shape) - 1
+    if not axes <= len(static_shape("labels", labels)) <= axes + 1:
+        return tuple(loss.read(labels, spec))
+    examples = ops.shape(labels)[:axes]
+    read = loss.read(labels, ops.zeros((*examples, spec.shape[-1]), spec.dtype))
+    if sample_weight is not None:
+        weights_like(sample_weight, ops.zeros(examples, spec.dtype))
+    return tuple(read)
+
+
+def write_step(
+    model: Any, gradients: Any, means: dict[keras.metrics.Mean, Tensor], data: tuple[Any, ...]
+) -> dict[str, Any]:
+    """Update the metrics and then the weights, each only where nothing was refused before.
+
+    Keras updates the weights first: what a metric refuses would be refused too late.
+
+    Args:
+        model: the model.
+        gradients: of its objective, one for each trainable variable.
+        means: the losses that are reported, scaled for the replicas, by their metrics.
+        data: inputs, labels, outputs and sample weights.
+
+    Returns:
+        The values of all metrics.
+    """
+    rows = ops.shape(keras.tree.flatten(data[2])[0])[0]
+    with after(list(means.values())):
+        for mean, loss in means.items():
+            mean.update_state(loss * replica_count(), sample_weight=rows)
+        logs: dict[str, Any] = model.compute_metrics(*data)
+    with after(logs):
+        model.optimizer.apply(gradients, model.trainable_variables)
+    return logs
+
+
+def spec_of(model: Any) -> keras.KerasTensor | None:
+    """Return the shape and type of what the loss of a built model reads first, if it tells them."""
+    if isinstance(model.loss, HeadLoss) and hasattr(model, "outputs_spec"):
+        return model.outputs_spec.get(model.loss.reads[0])
+    outputs = getattr(model, "outputs", None)
+    return outputs[0] if outputs else None
+
+
+def loss_tracker(metrics: list[keras.Metric]) -> Any:
+    """Return the metric of a model's loss among all of them."""
+    (tracker,) = (metric for metric in metrics if metric.name == "loss")
+    return tracker
