@@ -133,15 +133,16 @@ class PerturbationMixin(_ModelBeside):
             **kwargs: the other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: perturbations that are none, of one name, or that the model cannot train;
-                several losses; where a perturbation needs the cut, a model without exactly one that
-                cuts it in two; a subclassed model with one hook, or with hooks and a `call`.
+            ValueError: perturbations that are none, of one name or a metric's, or that the model
+                cannot train; several losses; where a perturbation needs the cut, a model without
+                exactly one that cuts it in two; a subclassed model with one hook, or with hooks and
+                a `call`.
         """
         if keras.backend.backend() != "tensorflow":
             expected = '"tensorflow", the one backend on which this trains'
             raise invalid("backend", expected, keras.backend.backend())
         given = self.default_perturbations() if perturbations is None else perturbations
-        _check_perturbations(given)
+        _check_perturbations(given, [kwargs.get("metrics"), kwargs.get("weighted_metrics")])
         if loss is None and isinstance(self, Classifier):
             loss = self.head.default_loss()
         check_single_loss(loss)
@@ -349,7 +350,7 @@ def _without_index(inputs: Any) -> tuple[Any, Any]:
     return inputs, None
 
 
-def _check_perturbations(perturbations: Any) -> None:
+def _check_perturbations(perturbations: Any, metrics: Any) -> None:
     is_sequence = isinstance(perturbations, Sequence)
     if not is_sequence or not all(isinstance(each, Perturbation) for each in perturbations):
         expected = "a list of perturbations, as `[VirtualAdversarialDropout()]`"
@@ -358,6 +359,10 @@ def _check_perturbations(perturbations: Any) -> None:
     if len(set(names)) < len(names):
         expected = "perturbations of different names (`name=` of two of a kind)"
         raise invalid("perturbations", expected, names)
+    measured = {getattr(each, "name", each) for each in keras.tree.flatten(metrics)}
+    if taken := [name for name in names if name in measured]:
+        expected = "perturbations of other names than the metrics, beside which they are logged"
+        raise invalid("perturbations", expected, taken)
 
 
 def _has_hooks(model: Any) -> bool:

@@ -17,7 +17,7 @@ from keras_softmaxes.support._labels import Labels
 
 pytestmark = pytest.mark.tensorflow
 MODES = pytest.mark.parametrize("mode", ["eager", "graph", "two replicas"])
-# What fails in the middle of a step on two replicas may leave TensorFlow's collectives waiting.
+# A metric's and a layer's check is one replica's own; the other may have counted its rows.
 ONE_DEVICE = pytest.mark.parametrize("mode", ["eager", "graph"])
 ROWS = 16
 

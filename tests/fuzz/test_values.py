@@ -230,9 +230,11 @@ def check_certain_rows(loss, labels, rows, dtype):
     """Check that a one-hot row beside soft ones is its class."""
     tensors = {name: ops.convert_to_tensor(each, dtype) for name, each in rows.items()}
     soft, hard = (numpy(loss(each, tensors)) for each in (labels, labels.argmax(axis=1)))
-    is_certain = np.max(labels, axis=1) == 1
-    near = 1e-5 * (1 + largest_of(rows))
-    assert (np.abs(soft - hard) <= near)[is_certain].all(), (loss.get_config(), dtype)
+    is_certain = ((labels == 0) | (labels == 1)).all(axis=1)
+    shift, factor = (np.max(each or [1]) for each in (loss.logit_adjustment, loss.class_weight))
+    near = 1e-5 * factor * (1 + shift + largest_of(rows))
+    wrong = np.flatnonzero(is_certain & ~(np.abs(soft - hard) <= near))[:1]
+    assert not len(wrong), (loss.get_config(), dtype, soft[wrong], hard[wrong], labels[wrong])
 
 
 def largest_of(rows):

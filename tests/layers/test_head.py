@@ -28,7 +28,9 @@ def test_a_quantized_head_is_saved_and_loaded(kind, tmp_path):
 def test_a_head_that_is_distributed_over_time_is_refused_by_name():
     """It takes (batch, time, features) itself."""
     inputs = keras.Input((3, 8))
-    with pytest.raises(NotImplementedError, match=r"`layer`.*the head itself.*`drop`.*TimeDistributed"):
+    with pytest.raises(
+        NotImplementedError, match=r"`layer`.*the head itself.*`drop`.*TimeDistributed"
+    ):
         keras.layers.TimeDistributed(ks.layers.DropMax(4, name="drop"))(inputs)
     shapes = {each.shape for each in ks.layers.DropMax(4)(inputs).values()}
     assert shapes == {(None, 3, 4)}

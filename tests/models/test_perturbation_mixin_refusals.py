@@ -107,6 +107,7 @@ def test_hooks_are_checked_where_no_perturbation_needs_them(make):
     [
         ({"perturbations": P.PiModel()}, "`perturbations`. Expected a list of"),
         ({"perturbations": ["vadd"]}, "`perturbations`. Expected a list of"),
+        ({"perturbations": [P.PiModel(name="accuracy")]}, "`perturbations`.*other names than the"),
         ({"loss": ["mse"]}, "`loss`. Expected a single loss"),
         ({"loss": None}, "`loss`. Expected a single loss"),
         ({"loss": "mse"}, "`loss`. Expected a loss of classes, .*divergence='quadratic'.*mse"),
