@@ -278,18 +278,23 @@ def _hard_or_soft(
 ) -> Tensor:
     """Return the losses of classes, as long as no row of the batch is soft."""
     hard, soft = functions
+    is_readable = labels.classes != UNREADABLE
     if labels.rows is None:
         losses = hard(labels.classes, outputs)
         if "int" not in keras.backend.standardize_dtype(labels.classes.dtype):
             return losses  # of several labels, each of which is read by itself
-        return ops.where(labels.classes == UNREADABLE, float("nan"), losses)
-
-    def expected() -> Tensor:
-        losses = soft(labels.rows, outputs)
-        return ops.where(labels.classes == UNREADABLE, float("nan"), losses)
-
+        return ops.where(is_readable, losses, float("nan"))
     is_hard = ops.all(labels.classes > SOFT)
-    return ops.cond(is_hard, lambda: hard(labels.classes, outputs), expected)
+    if keras.backend.backend() == "tensorflow":
+        losses = ops.cond(
+            is_hard,
+            lambda: hard(labels.classes, outputs),
+            lambda: soft(labels.rows, outputs),
+        )
+    else:  # both: JAX lets no custom gradient know what a branch was handed from outside
+        classes = ops.maximum(labels.classes, 0)
+        losses = ops.where(is_hard, hard(classes, outputs), soft(labels.rows, outputs))
+    return ops.where(is_readable, losses, float("nan"))
 
 
 def _weighted(

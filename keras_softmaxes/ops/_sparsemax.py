@@ -110,7 +110,7 @@ def sparsemax_loss_of(rows: Tensor, logits: Tensor) -> Tensor:
     flat, target = (ops.reshape(each, (-1, logits.shape[-1])) for each in (logits, rows))
 
     @ops.custom_gradient
-    def losses(logits: Tensor) -> Tensor:
+    def losses(logits: Tensor, target: Tensor) -> Tensor:
         probabilities = _projection(logits)
         distances = ops.sum(ops.square(probabilities - target), axis=-1)
         # The largest logit is in the support: it leads tau by its probability.
@@ -118,11 +118,13 @@ def sparsemax_loss_of(rows: Tensor, logits: Tensor) -> Tensor:
 
         def backward(*gradients: Tensor, upstream: Tensor = None) -> Tensor:
             upstream = gradients[0] if upstream is None else upstream
-            return ops.expand_dims(upstream, axis=-1) * (probabilities - target)
+            gradient = ops.expand_dims(upstream, axis=-1) * (probabilities - target)
+            return gradient, ops.zeros_like(target)  # labels are not differentiated
 
         return 0.5 * distances + expectation(target, below), backward
 
-    return ops.reshape(losses(flat), ops.shape(logits)[:-1])
+    # JAX lets a custom gradient know what it is given alone.
+    return ops.reshape(losses(flat, target), ops.shape(logits)[:-1])
 
 
 @ops.custom_gradient

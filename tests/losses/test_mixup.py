@@ -19,6 +19,7 @@ def mixed(layer, classes):
     return numpy(layer({"images": images, "labels": rows}, training=True)["labels"])
 
 
+@pytest.mark.tensorflow
 @EACH_OF_CLASSES
 @pytest.mark.parametrize("layer", MIXING, ids=["MixUp", "CutMix"])
 def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses(kind, layer):
