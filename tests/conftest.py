@@ -1,6 +1,7 @@
 """Two logical CPU devices, configured before TensorFlow starts, and fixtures."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -43,6 +44,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
         if keras.backend.backend() != "tensorflow" and item.get_closest_marker("tensorflow"):
             item.add_marker(pytest.mark.skip(reason="needs the TensorFlow backend"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print how many cases were fuzzed of each kind, whichever processes ran them."""
+    counts = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, cases in report.user_properties:
+            if report.when == "call" and name.startswith("fuzzed "):
+                counts[name.removeprefix("fuzzed ")] += cases
+    if counts:
+        told = ", ".join(f"{cases:,} of {kind}" for kind, cases in sorted(counts.items()))
+        terminalreporter.write_line(f"Fuzzed {counts.total():,} cases: {told}.")
 
 
 @pytest.fixture(autouse=True)

@@ -292,8 +292,8 @@ def _hard_or_soft(
             lambda: soft(labels.rows, outputs),
         )
     else:  # both: JAX lets no custom gradient know what a branch was handed from outside
-        classes = ops.maximum(labels.classes, 0)
-        losses = ops.where(is_hard, hard(classes, outputs), soft(labels.rows, outputs))
+        expected = soft(labels.rows, outputs)
+        losses = ops.where(is_hard, hard(ops.maximum(labels.classes, 0), outputs), expected)
     return ops.where(is_readable, losses, float("nan"))
 
 

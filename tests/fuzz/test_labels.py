@@ -26,7 +26,9 @@ INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uin
 FLOATS = ["float16", ml_dtypes.bfloat16, "float32", "float64"]
 CLASSES = [2, 3, 300] if EAGER else [3]
 # What no class is, in the types that can hold it.
-WRONG = [-1, "classes", 0.5, 1e30, np.nan, np.inf, -np.inf, 2**31, 2**32, -(2**31)]
+WRONG = [-1, "classes", 0.5, 1e30, np.nan, np.inf, -np.inf, -(2**31)]
+if EAGER:  # JAX wraps them around before they can be seen
+    WRONG += [2**31, 2**32]
 
 
 def fits(value, dtype):
