@@ -221,3 +221,26 @@ def differentiated(loss, labels, outputs, mode="eager", dtype="float32"):
         dtype,
     )
     return value, dict(zip(names, gradients, strict=True))
+
+
+@keras.saving.register_keras_serializable("tests")
+class Everything(ks.layers.Head):
+    """A head whose tensors any loss can read."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units, **kwargs)
+        self.dense = keras.layers.Dense(units * len(NAMES))
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.dense.build(input_shape)
+
+    def call(self, features):
+        tensors = ops.split(ops.relu(self.dense(features)), len(NAMES), axis=-1)
+        outputs = {
+            name: SIGNS.get(name, 1) * each for name, each in zip(NAMES, tensors, strict=True)
+        }
+        return {"probabilities": ops.softmax(outputs["logits"]), **outputs}
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}

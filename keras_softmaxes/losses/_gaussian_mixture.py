@@ -13,15 +13,17 @@ from ._head_loss import HeadLoss
 def _objective(
     labels: Tensor, tensors: dict[str, Tensor], margin: float, likelihood_weight: float
 ) -> Tensor:
-    terms = gaussian_mixture_terms(labels, **tensors, margin=margin)
-    return terms["cross_entropy"] + likelihood_weight * terms["likelihood"]
+    return _sum(gaussian_mixture_terms(labels, **tensors, margin=margin), likelihood_weight)
 
 
 @xla_compiled
 def _expectation(
     rows: Tensor, tensors: dict[str, Tensor], margin: float, likelihood_weight: float
 ) -> Tensor:
-    terms = expected_gaussian_mixture_terms(rows, **tensors, margin=margin)
+    return _sum(expected_gaussian_mixture_terms(rows, **tensors, margin=margin), likelihood_weight)
+
+
+def _sum(terms: dict[str, Tensor], likelihood_weight: float) -> Tensor:
     return terms["cross_entropy"] + likelihood_weight * terms["likelihood"]
 
 

@@ -14,9 +14,9 @@ from loss_cases import (
     EACH,
     EACH_OF_CLASSES,
     EXPORTED,
-    NAMES,
     RNG,
     SIGNS,
+    Everything,
     L,
     by_formula,
     by_hand,
@@ -355,29 +355,6 @@ def test_its_configuration_holds_every_argument(kind):
     assert again.get_config() == loss.get_config()
     plain = {name: value for name, value in settings.items() if name not in CASES[kind].given}
     assert {name: getattr(again, name) for name in plain} == plain
-
-
-@keras.saving.register_keras_serializable("tests")
-class Everything(ks.layers.Head):
-    """A head whose tensors any loss can read."""
-
-    def __init__(self, units, **kwargs):
-        super().__init__(units, **kwargs)
-        self.dense = keras.layers.Dense(units * len(NAMES))
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.dense.build(input_shape)
-
-    def call(self, features):
-        tensors = ops.split(ops.relu(self.dense(features)), len(NAMES), axis=-1)
-        outputs = {
-            name: SIGNS.get(name, 1) * each for name, each in zip(NAMES, tensors, strict=True)
-        }
-        return {"probabilities": ops.softmax(outputs["logits"]), **outputs}
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
 
 
 def make_model(loss):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cut_models import PERTURBATIONS, Hooked, compiled_cut, indexed, make_cut_model
 from keras import layers, ops
-from loss_cases import CLASSES, EACH, NAMES, RNG, SIGNS, labels_of, make, of_classes
+from loss_cases import CLASSES, EACH, RNG, Everything, labels_of, make, of_classes
 from problems import CLASSES as OF_PROBLEM
 from problems import make_problem
 
@@ -25,22 +25,6 @@ ROWS = 16
 @pytest.fixture
 def strategy_of(two_replicas):
     return lambda mode: two_replicas.scope() if mode == "two replicas" else nullcontext()
-
-
-class Everything(ks.layers.Head):
-    """A head whose tensors any loss can read."""
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.dense = layers.Dense(self.units * len(NAMES))
-        self.dense.build(input_shape)
-
-    def call(self, features):
-        tensors = ops.split(ops.relu(self.dense(features)), len(NAMES), axis=-1)
-        outputs = {
-            name: SIGNS.get(name, 1) * each for name, each in zip(NAMES, tensors, strict=True)
-        }
-        return {"probabilities": ops.softmax(outputs["logits"]), **outputs}
 
 
 def make_model(loss, metrics, mode, *more):
