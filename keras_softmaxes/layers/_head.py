@@ -94,14 +94,15 @@ class Head(keras.layers.Layer):
 class LinearHead(Head):
     """Base of the heads whose logits are those of a `Dense` layer.
 
-    Further branches are `Dense` layers of the same size, without regularisers unless the head gives
-    them some.
+    They start from a kernel of zeros, from which all classes are equally likely: of many classes a
+    random kernel's logits say something wrong with certainty, which has to be unlearned first.
+    Further branches are `Dense` layers of the same size, without regularisers.
 
     Args:
         units: the number of classes, at least 2.
-        kernel_initializer: initialiser of the kernels. Each branch draws its own, unless it is an
+        kernel_initializer: initialiser of the logits' kernel.
+        bias_initializer: initialiser of the biases. Each branch draws its own, unless it is an
             initialiser with a seed: then all start alike.
-        bias_initializer: initialiser of the biases, likewise.
         kernel_regularizer: regulariser of the logits' kernel.
         bias_regularizer: regulariser of the logits' bias.
         **kwargs: the arguments of every Keras layer.
@@ -111,7 +112,7 @@ class LinearHead(Head):
         self,
         units: int,
         *,
-        kernel_initializer: Any = "glorot_uniform",
+        kernel_initializer: Any = "zeros",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
@@ -123,13 +124,15 @@ class LinearHead(Head):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.branches: list[keras.layers.Dense] = []
-        self.logits = self.branch("logits", regularized=True)
+        self.logits = self.branch("logits", self.kernel_initializer, regularized=True)
 
-    def branch(self, name: str, regularized: bool = False) -> keras.layers.Dense:
-        """Return a layer of the head's size, type and initialisers, which is built with it."""
+    def branch(
+        self, name: str, kernel_initializer: Any, regularized: bool = False
+    ) -> keras.layers.Dense:
+        """Return a layer of the head's size and type, which is built with it."""
         branch = keras.layers.Dense(
             self.units,
-            kernel_initializer=_clone(self.kernel_initializer),
+            kernel_initializer=_clone(kernel_initializer),
             bias_initializer=_clone(self.bias_initializer),
             kernel_regularizer=self.kernel_regularizer if regularized else None,
             bias_regularizer=self.bias_regularizer if regularized else None,

@@ -84,11 +84,13 @@ class PairedGSoftmax(LinearHead):
         stddev: Any = 1.0,
         learn: bool = True,
         form: str = "softmax",
+        *,
+        kernel_initializer: Any = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
-        super().__init__(units, **kwargs)
+        super().__init__(units, kernel_initializer=kernel_initializer, **kwargs)
         self.form = check_choice("form", form, ("sigmoids", "softmax"))
-        self.other_logits = self.branch("other_logits", regularized=True)
+        self.other_logits = self.branch("other_logits", self.kernel_initializer, True)
         self.positive, self.negative = (
             GSoftmax(scale, mean, stddev, learn, dtype=self.dtype_policy, name=name)
             for name in ("positive", "negative")

@@ -6,17 +6,24 @@ from ..ops._class_attention import attention_terms, expected_attention_terms
 from ..support._arguments import Tensor, check_boolean
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled_with_gradient
+from ._dropmax import check_non_target_weight, non_target_weight_of
 from ._head_loss import HeadLoss
 
 
 @xla_compiled_with_gradient
-def _objective(labels: Tensor, tensors: dict[str, Tensor], supervised: bool) -> Tensor:
-    return _sum(attention_terms(labels, **tensors), supervised)
+def _objective(
+    labels: Tensor, tensors: dict[str, Tensor], supervised: bool, non_target_weight: float
+) -> Tensor:
+    terms = attention_terms(labels, **tensors, non_target_weight=non_target_weight)
+    return _sum(terms, supervised)
 
 
 @xla_compiled_with_gradient
-def _expectation(rows: Tensor, tensors: dict[str, Tensor], supervised: bool) -> Tensor:
-    return _sum(expected_attention_terms(rows, **tensors), supervised)
+def _expectation(
+    rows: Tensor, tensors: dict[str, Tensor], supervised: bool, non_target_weight: float
+) -> Tensor:
+    terms = expected_attention_terms(rows, **tensors, non_target_weight=non_target_weight)
+    return _sum(terms, supervised)
 
 
 def _sum(terms: dict[str, Tensor], supervised: bool) -> Tensor:
@@ -32,8 +39,13 @@ class AttentionCrossentropy(HeadLoss):
     with the terms of `keras_softmaxes.ops.attention_terms`. Without supervision this is the DropMax
     paper's Deterministic Attention, with it its Deterministic DropMax.
 
+    The supervision is a sum over the classes, whose non-targets are weighted from 11 classes on, as
+    `keras_softmaxes.losses.DropMaxLoss` weighs its own.
+
     Args:
         supervised: whether the attention learns the label, a class at a time.
+        non_target_weight: weight of the non-targets in the supervision, at least 0; None is
+            `keras_softmaxes.ops.dropmax_non_target_weight`, min(1, 9 / (K - 1)). 1 in the paper.
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss. Sample weights act on both terms.
@@ -48,8 +60,8 @@ class AttentionCrossentropy(HeadLoss):
         y_pred: what the head returns: "logits" and "attention_logits".
 
     Raises:
-        ValueError: `supervised` that is not a boolean; what `keras_softmaxes.losses.HeadLoss`
-            refuses.
+        ValueError: `supervised` that is not a boolean; a weight below 0; what
+            `keras_softmaxes.losses.HeadLoss` refuses.
 
     Example:
         >>> import keras
@@ -65,14 +77,19 @@ class AttentionCrossentropy(HeadLoss):
     reads = ("logits", "attention_logits")
     default_name = "attention_crossentropy"
 
-    def __init__(self, supervised: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, supervised: bool = False, non_target_weight: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.supervised = check_boolean("supervised", supervised)
+        self.non_target_weight = check_non_target_weight(non_target_weight)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the objective of each example, (...)."""
-        return _objective(y_true, y_pred, self.supervised)
+        weight = non_target_weight_of(self.non_target_weight, y_pred)
+        return _objective(y_true, y_pred, self.supervised, weight)
 
     def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the expected objective of soft labels, (...)."""
-        return _expectation(y_true, y_pred, self.supervised)
+        weight = non_target_weight_of(self.non_target_weight, y_pred)
+        return _expectation(y_true, y_pred, self.supervised, weight)

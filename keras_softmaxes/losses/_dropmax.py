@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from ..ops._dropmax import dropmax_objective_of, expected_dropmax_objective
+from ..ops._dropmax import (
+    dropmax_non_target_weight,
+    dropmax_objective_of,
+    expected_dropmax_objective,
+)
 from ..support._arguments import Tensor, check_not_negative
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled_with_gradient
@@ -10,13 +14,29 @@ from ._head_loss import HeadLoss
 
 
 @xla_compiled_with_gradient
-def _objective(labels: Tensor, tensors: dict[str, Tensor], entropy_weight: float) -> Tensor:
-    return dropmax_objective_of(labels, **tensors, entropy_weight=entropy_weight)
+def _objective(labels: Tensor, tensors: dict[str, Tensor], *weights: float) -> Tensor:
+    entropy, non_target = weights
+    return dropmax_objective_of(
+        labels, **tensors, entropy_weight=entropy, non_target_weight=non_target
+    )
 
 
 @xla_compiled_with_gradient
-def _expectation(rows: Tensor, tensors: dict[str, Tensor], entropy_weight: float) -> Tensor:
-    return expected_dropmax_objective(rows, **tensors, entropy_weight=entropy_weight)
+def _expectation(rows: Tensor, tensors: dict[str, Tensor], *weights: float) -> Tensor:
+    entropy, non_target = weights
+    return expected_dropmax_objective(
+        rows, **tensors, entropy_weight=entropy, non_target_weight=non_target
+    )
+
+
+def check_non_target_weight(weight: float | None) -> float | None:
+    """Return the weight, or None, which stands for that of the number of classes."""
+    return None if weight is None else float(check_not_negative("non_target_weight", weight))
+
+
+def non_target_weight_of(weight: float | None, y_pred: dict[str, Tensor]) -> float:
+    """Return the weight of the non-targets of what a head returned."""
+    return dropmax_non_target_weight(y_pred["logits"].shape[-1]) if weight is None else weight
 
 
 @serializable
@@ -27,9 +47,15 @@ class DropMaxLoss(HeadLoss):
 
     with the terms of `keras_softmaxes.ops.dropmax_terms`. It is usually negative late in training.
 
+    The last three are sums over the classes. From 11 classes on their parts of the non-targets are
+    weighted, so that together they keep the size that they have at ten: with the paper's plain sum
+    964 classes of 16 images each stay at chance (docs/results/many_classes).
+
     Args:
         entropy_weight: weight of the negative entropy of the retain probabilities. 1 in DropMax;
             gamma, searched in {1, 0.1, 0.01}, in the paper's q = p variant.
+        non_target_weight: weight of the non-targets in the last three terms, at least 0; None is
+            `keras_softmaxes.ops.dropmax_non_target_weight`, min(1, 9 / (K - 1)). 1 in the paper.
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss. Sample weights act on the whole objective.
@@ -45,7 +71,7 @@ class DropMaxLoss(HeadLoss):
             posterior="prior", "posterior_shift".
 
     Raises:
-        ValueError: an entropy_weight below 0; what `keras_softmaxes.losses.HeadLoss` refuses.
+        ValueError: a weight below 0; what `keras_softmaxes.losses.HeadLoss` refuses.
 
     Example:
         >>> import keras
@@ -62,14 +88,20 @@ class DropMaxLoss(HeadLoss):
     may_read = ("posterior_shift",)
     default_name = "dropmax_loss"
 
-    def __init__(self, entropy_weight: float = 1.0, **kwargs: Any) -> None:
+    def __init__(
+        self, entropy_weight: float = 1.0, non_target_weight: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.entropy_weight = float(check_not_negative("entropy_weight", entropy_weight))
+        self.non_target_weight = check_non_target_weight(non_target_weight)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the objective of each example, (...)."""
-        return _objective(y_true, y_pred, self.entropy_weight)
+        return _objective(y_true, y_pred, *self._weights(y_pred))
 
     def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the expected objective of soft labels, (...)."""
-        return _expectation(y_true, y_pred, self.entropy_weight)
+        return _expectation(y_true, y_pred, *self._weights(y_pred))
+
+    def _weights(self, y_pred: dict[str, Tensor]) -> tuple[float, float]:
+        return self.entropy_weight, non_target_weight_of(self.non_target_weight, y_pred)

@@ -13,6 +13,7 @@ from ..losses._head_loss import check_names
 from ..support._arguments import Tensor, invalid
 from ..support._configuration import serializable
 from ..support._replicas import after, penalties
+from ._call_context import InCallContext
 from ._writing import loss_tracker, read_ahead, spec_of, write_step
 
 
@@ -91,6 +92,10 @@ class Classifier(keras.Model):
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         """Return what the head makes of the network's features."""
         return self.head(self.network(inputs, training=training), training=training)
+
+    def stateless_call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """Call the model without side effects, as Keras's JAX trainer does."""
+        return InCallContext(super().stateless_call)(*args, training=training, **kwargs)
 
     def compile(
         self,

@@ -12,7 +12,7 @@ whose logarithm has no gradient. Everything stays in logits and logarithms.
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_positive
+from ..support._arguments import Tensor, check_integer, check_not_negative, check_positive
 from ..support._labels import at_class, at_target, one_hot, one_hot_rows
 from ..support._tensors import read_alike
 from ._class_masking import expected_masked_cross_entropy, masked_cross_entropy_of
@@ -54,6 +54,29 @@ def dropmax_log_mask(retain_logits: Tensor, uniform: Tensor, temperature: float 
     return ops.log_sigmoid((retain_logits + noise) / temperature)
 
 
+def dropmax_non_target_weight(classes: int) -> float:
+    """Weight under which the non-targets of DropMax count together as those of ten classes do.
+
+        v = min(1, 9 / (K - 1))
+
+    Up to ten classes the objective is the paper's. Beyond, the sums of `dropmax_terms` over the
+    non-targets, whose gradients at the features all point the same way, keep the size that they
+    have at ten, and do not outgrow the cross-entropy.
+
+    Args:
+        classes: K, at least 2.
+
+    Returns:
+        v, in (0, 1].
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> [ks.ops.dropmax_non_target_weight(classes) for classes in (2, 10, 91)]
+        [1.0, 1.0, 0.1]
+    """
+    return min(1.0, 9 / (check_integer("classes", classes, least=2) - 1))
+
+
 def posterior_logits(retain_logits: Tensor, posterior_shift: Tensor | None) -> Tensor:
     """Logits of the approximate posterior's retain probabilities, g of Eq. 10.
 
@@ -78,6 +101,7 @@ def dropmax_terms(
     retain_logits: Tensor,
     posterior_shift: Tensor | None,
     log_mask: Tensor,
+    non_target_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """The four terms of DropMax's objective, each summed over the classes.
 
@@ -93,18 +117,25 @@ def dropmax_terms(
     In the q = p variant (`posterior_shift=None`) the mask comes from the prior: the divergence is
     -log rho_t alone, and the auxiliary term is zero.
 
+    All but the cross-entropy are sums over the K classes, which push all K - 1 non-targets the same
+    way: of a thousand classes they leave the cross-entropy no say. `non_target_weight` weighs what
+    the classes k != t add to them; see `dropmax_non_target_weight`.
+
     Args:
         labels: (...) or (..., 1) integers, or (..., classes) one-hot.
         logits: o, (..., classes).
         retain_logits: a, (..., classes).
         posterior_shift: r, (..., classes), or None for q = p.
         log_mask: log z, (..., classes), drawn from the posterior. The target's entry is not read.
+        non_target_weight: of the divergence, the auxiliary term and the entropy of the non-targets,
+            at least 0. 1 in the paper.
 
     Returns:
         A dict of (...) tensors, in nats.
 
     Raises:
-        ValueError: labels out of range or neither form; shapes that differ; fewer than 2 classes.
+        ValueError: labels out of range or neither form; shapes that differ; fewer than 2 classes; a
+            negative weight.
 
     Example:
         >>> import keras
@@ -123,19 +154,22 @@ def dropmax_terms(
     )
     if posterior_shift is not None:
         _, posterior_shift = read_alike(logits=logits, posterior_shift=posterior_shift)
+    check_not_negative("non_target_weight", non_target_weight)
     target = one_hot(labels, logits)
+    others = non_target_weight * (1 - target)
     divergence = ops.softplus(-at_target(target, retain_logits))
     auxiliary = ops.zeros_like(divergence)
     if posterior_shift is not None:
         posterior = posterior_logits(retain_logits, posterior_shift)
-        others = (1 - target) * bernoulli_kl(posterior, retain_logits)
-        divergence += ops.sum(others, axis=-1)
-        auxiliary = ops.sum(bernoulli_cross_entropy(target, posterior_shift), axis=-1)
+        divergence += ops.sum(others * bernoulli_kl(posterior, retain_logits), axis=-1)
+        likelihood = bernoulli_cross_entropy(target, posterior_shift)
+        auxiliary = ops.sum((target + others) * likelihood, axis=-1)
+    entropy = (target + others) * bernoulli_negative_entropy(retain_logits)
     return {
         "cross_entropy": masked_cross_entropy_of(target, logits, log_mask),
         "kl": divergence,
         "auxiliary": auxiliary,
-        "negative_entropy": ops.sum(bernoulli_negative_entropy(retain_logits), axis=-1),
+        "negative_entropy": ops.sum(entropy, axis=-1),
     }
 
 
@@ -146,14 +180,16 @@ def dropmax_objective_of(
     log_mask: Tensor,
     posterior_shift: Tensor | None = None,
     entropy_weight: float = 1.0,
+    non_target_weight: float = 1.0,
 ) -> Tensor:
     """Return the sum of `dropmax_terms`, the entropy weighted by w, in one pass over the classes.
 
     Divergence and entropy share softplus(a_k), which cancels where w is 1. With g_k r_k -
     softplus(a_k + r_k) + softplus(r_k) for s_k,
 
-        kl + auxiliary + w negative_entropy = sum_k [ s_k + w rho_k a_k + (1 - w) softplus(a_k) ]
-                                              - s_t + softplus(-r_t) - a_t
+        e_k = s_k + w rho_k a_k + (1 - w) softplus(a_k)
+        kl + auxiliary + w negative_entropy
+            = v sum_k e_k + (1 - v) e_t - s_t + softplus(-r_t) - a_t
 
     Args:
         classes: labels that were read, (...).
@@ -162,6 +198,7 @@ def dropmax_objective_of(
         log_mask: log z, likewise.
         posterior_shift: r, likewise.
         entropy_weight: w.
+        non_target_weight: v.
 
     Returns:
         (...), in nats.
@@ -169,8 +206,9 @@ def dropmax_objective_of(
     cross_entropy = masked_cross_entropy_of(one_hot_rows(classes, logits), logits, log_mask)
     retain = at_class(classes, retain_logits)
     shift = None if posterior_shift is None else at_class(classes, posterior_shift)
-    others = _of_every_class(retain_logits, posterior_shift, entropy_weight)
-    return cross_entropy + ops.sum(others, axis=-1) + _of_the_target(retain, shift)
+    every = _of_every_class(retain_logits, posterior_shift, entropy_weight)
+    of_target = _of_the_target(retain, shift, entropy_weight, non_target_weight)
+    return cross_entropy + non_target_weight * ops.sum(every, axis=-1) + of_target
 
 
 def expected_dropmax_objective(
@@ -180,6 +218,7 @@ def expected_dropmax_objective(
     log_mask: Tensor,
     posterior_shift: Tensor | None = None,
     entropy_weight: float = 1.0,
+    non_target_weight: float = 1.0,
 ) -> Tensor:
     """Return `dropmax_objective_of` soft labels, the expectation over their classes.
 
@@ -190,14 +229,16 @@ def expected_dropmax_objective(
         log_mask: log z, likewise.
         posterior_shift: r, likewise.
         entropy_weight: w.
+        non_target_weight: v.
 
     Returns:
         (...), in nats.
     """
     cross_entropy = expected_masked_cross_entropy(rows, logits, log_mask)
-    others = _of_every_class(retain_logits, posterior_shift, entropy_weight)
-    of_target = expectation(rows, _of_the_target(retain_logits, posterior_shift))
-    return cross_entropy + ops.sum(others, axis=-1) + of_target
+    branches = retain_logits, posterior_shift, entropy_weight
+    every = ops.sum(_of_every_class(*branches), axis=-1)
+    of_target = expectation(rows, _of_the_target(*branches, non_target_weight))
+    return cross_entropy + non_target_weight * every + of_target
 
 
 def _of_every_class(
@@ -213,12 +254,22 @@ def _of_every_class(
     return terms
 
 
-def _of_the_target(retain_logits: Tensor, posterior_shift: Tensor | None) -> Tensor:
+def _of_the_target(
+    retain_logits: Tensor,
+    posterior_shift: Tensor | None,
+    entropy_weight: float,
+    non_target_weight: float,
+) -> Tensor:
     """Return what a class adds to the objective where it is the target."""
     if posterior_shift is None:
-        return ops.softplus(-retain_logits)
-    shared = _shared(retain_logits, posterior_shift)
-    return ops.softplus(-posterior_shift) - retain_logits - shared
+        added = ops.softplus(-retain_logits)
+    else:
+        shared = _shared(retain_logits, posterior_shift)
+        added = ops.softplus(-posterior_shift) - retain_logits - shared
+    if non_target_weight == 1:
+        return added
+    every = _of_every_class(retain_logits, posterior_shift, entropy_weight)
+    return added + (1 - non_target_weight) * every
 
 
 def _shared(retain_logits: Tensor, posterior_shift: Tensor) -> Tensor:

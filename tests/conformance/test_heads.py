@@ -24,12 +24,13 @@ LINEAR = {
     "kernel_regularizer": keras.regularizers.L2(0.1),
     "bias_regularizer": "l1",
 }
+BRANCHED = {"branch_initializer": keras.initializers.GlorotNormal(seed=5), **LINEAR}
 # Of each head every argument but `units`, at another value than its default.
 SETTINGS = {
-    ks.layers.ClassAttention: LINEAR,
+    ks.layers.ClassAttention: BRANCHED,
     ks.layers.ClassDropout: {"retain": 0.6, "seed": 3, **LINEAR},
     ks.layers.ClassSampling: {"fraction": 0.6, "seed": 3, **LINEAR},
-    ks.layers.DropMax: {"temperature": 0.3, "posterior": "prior", "seed": 3, **LINEAR},
+    ks.layers.DropMax: {"temperature": 0.3, "posterior": "prior", "seed": 3, **BRANCHED},
     ks.layers.GaussianMixture: {
         "learn_covariance": False,
         "mean_initializer": keras.initializers.HeNormal(seed=3),
@@ -182,6 +183,7 @@ def padded_tokens():
     return np.where(np.arange(6) < lengths[:, None], tokens, 0)
 
 
+@pytest.mark.slow
 @EACH
 def test_a_tagger_counts_the_unmasked_tokens_alone(kind, fixed_masks):
     """In its own loss, in evaluation and in its metrics."""

@@ -254,12 +254,14 @@ def check_model(model, several_labels):
     assert ours == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 @EACH_KIND
 @pytest.mark.parametrize("way", ["run_eagerly", "jit_compile"])
 def test_a_model_measures_it_eagerly_and_compiled(several_labels, way):
     check_model(make_model(several_labels, **{way: True}), several_labels)
 
 
+@pytest.mark.slow
 @EACH_KIND
 def test_a_saved_model_has_it_still_in_a_graph(several_labels, tmp_path):
     make_model(several_labels).save(tmp_path / "model.keras")

@@ -168,6 +168,7 @@ def test_it_is_saved_with_the_model_and_training_goes_on(problem, name, tmp_path
     assert_same_weights(model, again, atol=0)
 
 
+@pytest.mark.slow
 @EVERY
 def test_eager_code_a_graph_and_xla_take_the_same_steps(problem, name, shared_draws):
     eager, graph, xla = (
@@ -273,6 +274,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNCUT)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_model_without_a_cut_trains_as_one_whose_cut_does_nothing(

@@ -135,6 +135,7 @@ REFUSING_METRICS = {
 }
 
 
+@pytest.mark.slow
 @ONE_DEVICE
 @pytest.mark.parametrize("name", REFUSING_METRICS)
 def test_what_a_metric_refuses_changes_no_weight_and_not_the_metric(name, mode):
@@ -159,6 +160,7 @@ def test_what_a_metric_refuses_changes_no_weight_and_not_the_metric(name, mode):
     assert_refused(partial(model.fit, features(), wrong, **step), message, hold)
 
 
+@pytest.mark.slow
 @ONE_DEVICE
 @pytest.mark.parametrize("stddev", [0.0, -1.0, np.nan])
 def test_a_deviation_that_is_refused_changes_no_weight(stddev, mode):

@@ -185,6 +185,7 @@ def test_float_types_take_nearly_the_same_step(name, policy, data, fixed_noise):
     assert np.linalg.norm(ours - expected) < 0.05 * np.linalg.norm(expected)
 
 
+@pytest.mark.slow
 @EVERY
 def test_eager_code_a_graph_and_xla_take_the_same_steps(name, data, fixed_noise):
     x, y = data

@@ -134,6 +134,7 @@ def check_training(model):
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_it_holds_in_training_and_after_loading(jit_compile, tmp_path):
     if keras.backend.backend() == "jax" and not jit_compile:

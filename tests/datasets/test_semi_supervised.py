@@ -126,6 +126,7 @@ def test_datasets_are_taken_and_indexed(rows):
     assert count == 196 // 14
 
 
+@pytest.mark.slow
 def test_a_model_learns_from_it(problem, rows):
     x, y = problem
     dataset = ks.datasets.semi_supervised(*rows, 16, 48)
@@ -161,6 +162,17 @@ def test_rows_that_do_not_fit_together_are_refused(rows):
         ks.datasets.semi_supervised(known, others)
     with pytest.raises(ValueError, match=r"`labelled`\. Expected at least one row"):
         ks.datasets.semi_supervised((known[:0], labels[:0]), others)
+
+
+def test_batches_and_several_labels_are_refused(rows):
+    import tensorflow as tf
+
+    (known, labels), others = rows
+    dataset = tf.data.Dataset.from_tensor_slices((known, labels))
+    with pytest.raises(ValueError, match=r"`labelled`\. Expected rows; `dataset.unbatch\(\)`"):
+        ks.datasets.semi_supervised(dataset.batch(5), others)
+    with pytest.raises(ValueError, match=r"`labelled`\. Expected labels in one array"):
+        ks.datasets.semi_supervised((known, {"one": labels, "two": labels}), others)
 
 
 def test_what_is_no_array_is_refused(rows):

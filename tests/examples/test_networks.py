@@ -9,6 +9,8 @@ import pytest
 
 import keras_softmaxes as ks
 
+pytestmark = pytest.mark.tensorflow
+
 
 def test_lenet_is_the_authors_network():
     model = methods.build(methods.METHODS["softmax"], networks.lenet, (28, 28, 1), 10)

@@ -119,10 +119,18 @@ def test_bad_arguments_are_refused(arguments, message):
 
 @pytest.mark.parametrize("initializer", ["glorot_uniform", keras.initializers.HeNormal()])
 def test_each_branch_starts_from_values_of_its_own(features, initializer):
-    head = ks.layers.DropMax(4, kernel_initializer=initializer, bias_initializer="random_normal")
+    starts = {"kernel_initializer": initializer, "branch_initializer": initializer}
+    head = ks.layers.DropMax(4, bias_initializer="random_normal", **starts)
     head(features)
     for first, second in (("logits", "retain"), ("logits", "shift"), ("retain", "shift")):
         for one, other in zip(
             getattr(head, first).weights, getattr(head, second).weights, strict=True
         ):
             assert (numpy(one) != numpy(other)).all()
+
+
+def test_all_classes_are_equally_likely_at_the_start(features):
+    outputs = ks.layers.DropMax(4)(features)
+    assert not numpy(outputs["logits"]).any()
+    assert numpy(outputs["retain_logits"]).any()
+    assert numpy(outputs["posterior_shift"]).any()

@@ -90,12 +90,20 @@ def test_the_deviation_stays_positive_whatever_the_step(optimizer):
     assert np.isfinite(model.predict(x, verbose=0)).all()
 
 
-@pytest.mark.parametrize("batched", [False, True])
-def test_adapt_takes_the_moments_of_each_class(batched):
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda logits: logits,
+        lambda logits: Batches(logits, 30),
+        lambda logits: (logits[first : first + 30] for first in range(0, 100, 30)),
+    ],
+    ids=["array", "dataset", "generator"],
+)
+def test_adapt_takes_the_moments_of_each_class(form):
     logits = np.random.default_rng(1).normal([1, -2, 0], [1, 0.5, 3], size=(100, 3))
     logits = logits.astype("float32")
     layer = ks.layers.GSoftmax()
-    layer.adapt(Batches(logits, 30) if batched else logits)
+    layer.adapt(form(logits))
     np.testing.assert_allclose(numpy(layer.mean), logits.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(numpy(layer.stddev), logits.std(axis=0), rtol=1e-5)
 

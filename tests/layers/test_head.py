@@ -5,6 +5,7 @@ import pytest
 import keras_softmaxes as ks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [ks.layers.DropMax, ks.layers.ClassAttention, ks.layers.PairedGSoftmax]
 )

@@ -58,3 +58,30 @@ def test_the_compiled_kernel_has_the_gradient_of_the_op(posterior, weight, mode)
 def test_a_bad_entropy_weight_is_refused(weight):
     with pytest.raises(ValueError, match=f"`entropy_weight`.*at least 0.*={weight!r}"):
         ks.losses.DropMaxLoss(entropy_weight=weight)
+
+
+@pytest.mark.parametrize("classes", [10, 40])
+@pytest.mark.parametrize("form", ["classes", "rows"])
+def test_the_non_targets_of_many_classes_count_as_those_of_ten(classes, form):
+    rng = np.random.default_rng(0)
+    names = ("logits", "retain_logits", "log_mask", "posterior_shift")
+    outputs = {name: rng.normal(size=(3, classes)).astype("float32") for name in names}
+    outputs["log_mask"] = -np.abs(outputs["log_mask"])
+    attention = {"logits": outputs["logits"], "attention_logits": outputs["retain_logits"]}
+    labels = LABELS if form == "classes" else 0.5 * (np.eye(classes)[LABELS] + np.eye(classes)[:3])
+    weight = min(1, 9 / (classes - 1))
+    for loss, tensors in (
+        (ks.losses.DropMaxLoss, outputs),
+        (lambda **each: ks.losses.AttentionCrossentropy(supervised=True, **each), attention),
+    ):
+        by_default = float(loss()(labels, tensors))
+        assert by_default == float(loss(non_target_weight=weight)(labels, tensors))
+        is_papers = by_default == float(loss(non_target_weight=1)(labels, tensors))
+        assert is_papers == (classes == 10)
+
+
+@pytest.mark.parametrize("loss", [ks.losses.DropMaxLoss, ks.losses.AttentionCrossentropy])
+@pytest.mark.parametrize("weight", [-1, float("nan"), "a", True])
+def test_a_bad_weight_of_the_non_targets_is_refused(loss, weight):
+    with pytest.raises(ValueError, match=f"`non_target_weight`.*at least 0.*={weight!r}"):
+        loss(non_target_weight=weight)

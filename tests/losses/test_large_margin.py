@@ -174,6 +174,7 @@ def data(count=64):
     return x, x[:, :3].argmax(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["default", "jit", "eager"])
 def test_it_trains(how):
     if (keras.backend.backend(), how) in (("jax", "eager"), ("torch", "jit")):

@@ -34,6 +34,7 @@ def test_the_loss_of_a_mixture_is_the_mixture_of_the_losses(kind, layer):
     np.testing.assert_allclose(numpy(loss(rows, outputs)), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("head", [ks.layers.DropMax, ks.layers.ClassSampling, ks.layers.LSoftmax])
 def test_a_classifier_learns_from_mixtures(problem, head):

@@ -45,6 +45,7 @@ def trained(how="default"):
     return model, x, history.history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["default", "jit", "eager"])
 def test_it_trains(how):
     if (keras.backend.backend(), how) in (("jax", "eager"), ("torch", "jit")):

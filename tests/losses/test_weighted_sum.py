@@ -35,6 +35,7 @@ def test_value_and_gradient_are_the_sums_of_the_terms(mode):
     np.testing.assert_allclose(gradients, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_the_large_margin_is_added_to_the_loss_of_another_head_and_trains(problem, head):
     """The paper calls its regulariser applicable to the other losses with a softmax."""

@@ -34,6 +34,7 @@ def numpy(tensor):
     return ops.convert_to_numpy(tensor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "posterior"), [*((way, "label") for way in WAYS), ("default", "prior")]
 )
@@ -112,6 +113,7 @@ def test_sample_weights_act_in_training_and_evaluation(problem, fixed_masks):
     assert loss == pytest.approx((numpy(each) * weights).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sample", "class"])
 def test_weights_of_zero_remove_every_term_of_the_objective(problem, kind, fixed_masks):
     """Training with rows of weight zero is training without them, but for the mean's divisor."""
@@ -253,6 +255,7 @@ def two_inputs(kind):
     return keras.Model([left, right], hidden), lambda x: [x[:, :4], x[:, 4:]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [dict, list])
 def test_a_network_may_have_several_inputs(problem, kind, tmp_path):
     x, y = problem

@@ -150,6 +150,7 @@ def test_without_perturbations_it_is_keras_training(problem, fixed_draws):
     np.testing.assert_array_equal(model.predict(x, verbose=0), plain.predict(x, verbose=0))
 
 
+@pytest.mark.slow
 def test_the_default_is_virtual_adversarial_dropout_or_none(problem, fixed_draws):
     class Perturbed(ks.models.PerturbationMixin, keras.Model):
         pass
@@ -167,6 +168,7 @@ def test_the_default_is_virtual_adversarial_dropout_or_none(problem, fixed_draws
     assert losses[0] == losses[1] != losses[2] == losses[3]
 
 
+@pytest.mark.slow
 def test_compiled_again_it_tracks_the_new_terms_alone(problem):
     x, y = problem
     model = make_cut_model([P.PiModel(), P.AdversarialTraining(0.1)])

@@ -79,6 +79,7 @@ def test_inputs_without_a_gradient_are_refused(inputs):
             model.clean_pass(inputs, np.zeros(4, "int32"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [None, ks.layers.DropMax])
 @pytest.mark.parametrize("column", [False, True])
 def test_the_class_minus_one_is_no_label_and_weighs_nothing(problem, head, column, fixed_draws):

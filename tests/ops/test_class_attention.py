@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from keras import ops
 from numerics import MODES, finite_differences, value_and_gradients
 from scipy.special import expit, softmax
 
 import keras_softmaxes as ks
+from keras_softmaxes.ops._class_attention import expected_attention_terms
 
 LABELS = np.array([0, 3, 2])
 LOGITS, ATTENTION = np.random.default_rng(0).normal(size=(2, 3, 4)) * 2
@@ -33,6 +35,20 @@ def test_terms_and_gradients_are_their_definitions(term, mode):
     }
     for gradient, closed in zip(gradients, expected[term], strict=True):
         np.testing.assert_allclose(gradient, closed, atol=1e-6)
+
+
+def test_non_targets_are_weighted_in_the_supervision():
+    attention = expit(ATTENTION)
+    terms = -np.log(np.where(TARGET, attention, 1 - attention))
+    expected = (np.where(TARGET, 1, 0.25) * terms).sum(1)
+    inputs = [ops.convert_to_tensor(each) for each in (LOGITS, ATTENTION)]
+    for supervision in (
+        ks.ops.attention_terms(LABELS, *inputs, non_target_weight=0.25)["supervision"],
+        expected_attention_terms(ops.convert_to_tensor(TARGET), *inputs, non_target_weight=0.25)[
+            "supervision"
+        ],
+    ):
+        np.testing.assert_allclose(ops.convert_to_numpy(supervision), expected, rtol=1e-6)
 
 
 @pytest.mark.tensorflow

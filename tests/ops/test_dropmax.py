@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +9,13 @@ from numerics import MODES, execute, finite_differences, value_and_gradients
 from scipy.special import expit, softmax
 
 import keras_softmaxes as ks
-from keras_softmaxes.ops._dropmax import posterior_logits
+from keras_softmaxes.ops._dropmax import (
+    dropmax_objective_of,
+    expected_dropmax_objective,
+    posterior_logits,
+)
 
+DIGITS = 1e-12 if keras.backend.backend() == "tensorflow" else 1e-5  # JAX takes float64 for float32
 BRANCHES = ["logits", "retain_logits", "posterior_shift"]
 TERMS = ["cross_entropy", "kl", "auxiliary", "negative_entropy"]
 
@@ -194,3 +200,66 @@ BAD_CALLS = [
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.zeros((2, 3), "float32"))
+
+
+@pytest.mark.parametrize("is_prior", [False, True])
+@pytest.mark.parametrize("entropy_weight", [1.0, 0.1])
+@pytest.mark.parametrize("weight", [1.0, 0.3, 0.0])
+def test_non_targets_are_weighted_in_the_terms_and_in_the_objective(
+    is_prior, entropy_weight, weight
+):
+    rng = np.random.default_rng(0)
+    o, a, r = rng.normal(size=(3, 4, 6))
+    log_mask = -np.abs(rng.normal(size=(4, 6)))
+    labels = np.array([0, 5, 2, 2], "int32")
+    weights = np.where(np.eye(6)[labels] == 1, 1, weight)
+    rho, g = expit(a), expit(a + r)
+    kl = g * np.log(g / rho) + (1 - g) * np.log((1 - g) / (1 - rho))
+    kl = np.where(np.eye(6)[labels] == 1, -np.log(rho), 0 if is_prior else kl)
+    auxiliary = -np.log(np.where(np.eye(6)[labels] == 1, expit(r), 1 - expit(r)))
+    entropy = rho * np.log(rho) + (1 - rho) * np.log(1 - rho)
+    expected = {
+        "kl": (weights * kl).sum(1),
+        "auxiliary": 0 if is_prior else (weights * auxiliary).sum(1),
+        "negative_entropy": (weights * entropy).sum(1),
+    }
+    shift = None if is_prior else r
+    terms = ks.ops.dropmax_terms(labels, o, a, shift, log_mask, non_target_weight=weight)
+    for name, values in expected.items():
+        np.testing.assert_allclose(ops.convert_to_numpy(terms[name]), values, atol=DIGITS)
+    settings = {"entropy_weight": entropy_weight, "non_target_weight": weight}
+    total = ops.convert_to_numpy(sum(terms.values()))
+    total = total + (entropy_weight - 1) * ops.convert_to_numpy(terms["negative_entropy"])
+    tensors = [ops.convert_to_tensor(each) for each in (o, a, log_mask)]
+    shift = None if is_prior else ops.convert_to_tensor(r)
+    objective = dropmax_objective_of(ops.convert_to_tensor(labels), *tensors, shift, **settings)
+    np.testing.assert_allclose(ops.convert_to_numpy(objective), total, atol=DIGITS)
+    rows = ops.convert_to_tensor(np.eye(6)[labels])
+    expectation = expected_dropmax_objective(rows, *tensors, shift, **settings)
+    np.testing.assert_allclose(ops.convert_to_numpy(expectation), total, atol=DIGITS)
+
+
+def test_the_objective_does_not_outgrow_the_cross_entropy():
+    """Where features tell nothing, all non-targets are pushed alike, and their pushes add up."""
+
+    def push(classes, weight):
+        def terms(retain, shift):
+            zeros, ones = ops.zeros((1, classes)), ops.ones((1, classes))
+            branches = (retain * ones, shift * ones, zeros)
+            terms = ks.ops.dropmax_terms([0], zeros, *branches, non_target_weight=weight)
+            return terms["kl"] + terms["auxiliary"] + terms["negative_entropy"]
+
+        starts = [np.array([[0.2]], "float32"), np.array([[-0.1]], "float32")]
+        _, gradients = value_and_gradients(terms, starts, "eager")
+        return np.abs(gradients).sum()
+
+    at_ten = push(10, ks.ops.dropmax_non_target_weight(10))
+    for classes in (100, 1_000, 100_000):
+        kept = push(classes, ks.ops.dropmax_non_target_weight(classes))
+        assert kept == pytest.approx(at_ten, rel=1e-4)
+        assert push(classes, 1.0) > classes / 20 * at_ten
+
+
+def test_up_to_ten_classes_the_objective_is_the_papers():
+    assert [ks.ops.dropmax_non_target_weight(classes) for classes in (2, 5, 10)] == [1, 1, 1]
+    assert ks.ops.dropmax_non_target_weight(1000) == 9 / 999
