@@ -74,6 +74,7 @@ def compiled_model(method: methods.Method, train_size: int, epochs: int) -> kera
         lambda inputs: networks.lenet(inputs, WEIGHT_DECAY),
         (28, 28, 1),
         10,
+        kernel_initializer="glorot_uniform",  # the authors', of all kernels alike
         **networks.decayed(WEIGHT_DECAY),
     )
     third = train_size // BATCH_SIZE * epochs // 3

@@ -71,17 +71,31 @@ def _from_zeros(classes: int) -> keras.layers.Dense:
     return keras.layers.Dense(classes, kernel_initializer="zeros")
 
 
-def _with_large_margin(loss: Callable[[], ks.losses.HeadLoss]) -> Callable[[], keras.Loss]:
+def _with_large_margin(
+    loss: Callable[[], ks.losses.HeadLoss], weight: float = 0.3
+) -> Callable[[], keras.Loss]:
     def build() -> keras.Loss:
-        return ks.losses.WeightedSum([loss(), ks.losses.LargeMarginDivergence()], [1.0, 0.3])
+        return ks.losses.WeightedSum([loss(), ks.losses.LargeMarginDivergence()], [1.0, weight])
 
     return build
+
+
+def _of_size(size: int, margin: float = 0.0) -> methods.Method:
+    """Return DropMax whose non-targets count as `size` of them, by which its default was chosen."""
+    loss = partial(ks.losses.DropMaxLoss, non_targets=size)
+    title = f"DropMax of {size} non-targets"
+    if margin:
+        return replace(
+            _dropmax, title=f"{title} + large margin", loss=_with_large_margin(loss, margin)
+        )
+    return replace(_dropmax, title=title, loss=loss)
 
 
 def _plain(title: str, loss: Callable[[], keras.Loss], **settings: Any) -> methods.Method:
     return methods.Method(title, _from_zeros, loss, **settings)
 
 
+SIZES = (3, 9, 27, 81)
 _softmax, _dropmax, _lsoftmax = (
     methods.METHODS[each] for each in ("softmax", "dropmax", "lsoftmax")
 )
@@ -93,6 +107,8 @@ METHODS = {
     "dropmax_large_margin": replace(
         _dropmax, title="DropMax + large margin", loss=_with_large_margin(_dropmax.loss)
     ),
+    **{f"dropmax_{size}": _of_size(size) for size in SIZES},
+    **{f"dropmax_{size}_large_margin": _of_size(size, 0.3) for size in SIZES},
     "large_margin": _plain("Large margin 0.3", _margin),
     "lsoftmax": _lsoftmax,
     "lsoftmax_large_margin": replace(

@@ -21,8 +21,9 @@ class Method:
 
     Attributes:
         title: what plots and tables call it.
-        head: builds what ends the network, from the number of classes and the logits' regularisers:
-            a `keras_softmaxes.layers.Head`, or layers that return logits.
+        head: builds what ends the network, from the number of classes and the regularisers and
+            initialiser of the logits' kernel: a `keras_softmaxes.layers.Head`, or layers that
+            return logits.
         loss: builds the loss.
         activation: what turns the logits of layers that return such into probabilities.
         perturbations: builds what is added to the loss, of a network cut before its head by dropout
@@ -78,22 +79,20 @@ def class_sampling(fraction: float = 0.4) -> Method:
     return Method("Sampled softmax", head, ks.losses.MaskedCrossentropy)
 
 
-def _super_symmetric(classes: int, **regularizers: Any) -> keras.Layer:
+def _super_symmetric(classes: int, **settings: Any) -> keras.Layer:
     constraint = ks.constraints.SuperSymmetric()
-    return keras.layers.Dense(classes, kernel_constraint=constraint, **regularizers)
+    return keras.layers.Dense(classes, kernel_constraint=constraint, **settings)
 
 
 def _lsoftmax(
-    classes: int,
-    kernel_regularizer: keras.Regularizer | None = None,
-    bias_regularizer: keras.Regularizer | None = None,
+    classes: int, bias_regularizer: keras.Regularizer | None = None, **settings: Any
 ) -> keras.Layer:
     """Return the head, which has no bias."""
-    return ks.layers.LSoftmax(classes, kernel_regularizer=kernel_regularizer)
+    return ks.layers.LSoftmax(classes, **settings)
 
 
-def _gsoftmax(classes: int, **regularizers: Any) -> keras.Layer:
-    dense = keras.layers.Dense(classes, **regularizers)
+def _gsoftmax(classes: int, **settings: Any) -> keras.Layer:
+    dense = keras.layers.Dense(classes, **settings)
     return keras.Sequential([dense, ks.layers.GSoftmax()], name="gsoftmax")
 
 
@@ -101,9 +100,12 @@ def _gaussian_mixture(
     classes: int,
     kernel_regularizer: keras.Regularizer | None = None,
     bias_regularizer: keras.Regularizer | None = None,
+    kernel_initializer: Any = "glorot_uniform",
 ) -> keras.Layer:
     """Return the head, whose means take the place of the kernel; it has no bias."""
-    return ks.layers.GaussianMixture(classes, mean_regularizer=kernel_regularizer)
+    return ks.layers.GaussianMixture(
+        classes, mean_regularizer=kernel_regularizer, mean_initializer=kernel_initializer
+    )
 
 
 def _perturbed(title: str, *perturbations: Callable[[], ks.perturbations.Perturbation]) -> Method:
@@ -158,14 +160,14 @@ def build(
     network: Callable[[keras.KerasTensor], keras.KerasTensor],
     shape: tuple[int, ...],
     classes: int,
-    **regularizers: Any,
+    **settings: Any,
 ) -> keras.Model:
     """Return the network under the method's head, not compiled.
 
     A seed gives the results of docs/results as long as the layers are created in this order.
     """
     inputs = keras.Input(shape)
-    head, features = method.head(classes, **regularizers), network(inputs)
+    head, features = method.head(classes, **settings), network(inputs)
     if is_cut := method.perturbations is not None:
         features = ks.layers.AdversarialDropout(0.5, budget=0.05)(features)
     if isinstance(head, ks.layers.Head):

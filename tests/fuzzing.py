@@ -180,6 +180,8 @@ SETTINGS = {
     "margin": [1, 2, 3, 4],
     "maximum": [0.0, 1.0, 1e4],
     "mean": [0.0, -2.0],
+    "non_target_weight": [1.0, 0.0, 0.01],
+    "non_targets": [9.0, 1.0, None],
     "norm": [None, "l1"],
     "posterior": ["label", "prior"],
     "rate": [0.01, 0.5],
@@ -196,6 +198,7 @@ SETTINGS = {
 KERAS = {
     "bias_initializer",
     "bias_regularizer",
+    "branch_initializer",
     "dtype",
     "kernel_initializer",
     "kernel_regularizer",

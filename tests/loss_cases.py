@@ -83,6 +83,7 @@ def dropmax(target, logits, retain_logits, log_mask, posterior_shift):
     auxiliary = np.log(np.where(target, expit(posterior_shift), 1 - expit(posterior_shift)))
     negative_entropy = rho * np.log(rho) + (1 - rho) * np.log(1 - rho)
     terms = np.where(target, -np.log(rho), kl) - auxiliary + negative_entropy
+    terms *= np.where(target, 1, min(1, 9 / (target.shape[1] - 1)))
     return cross_entropy(target, logits + np.where(target, 0, log_mask)) + terms.sum(axis=1)
 
 
@@ -114,8 +115,8 @@ def sum_of_two(target, logits, margin_logits):
 
 
 CASES = {
-    L.AttentionCrossentropy: Case(attention, {"supervised": True}),
-    L.DropMaxLoss: Case(dropmax, {"entropy_weight": 0.1}),
+    L.AttentionCrossentropy: Case(attention, {"supervised": True, "non_targets": 2.0}),
+    L.DropMaxLoss: Case(dropmax, {"entropy_weight": 0.1, "non_targets": None}),
     L.GaussianMixtureLoss: Case(gaussian_mixture, {"margin": 0.2, "likelihood_weight": 0.5}),
     L.LargeMarginCrossentropy: Case(
         large_margin,

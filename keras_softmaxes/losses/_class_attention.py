@@ -6,7 +6,7 @@ from ..ops._class_attention import attention_terms, expected_attention_terms
 from ..support._arguments import Tensor, check_boolean
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled_with_gradient
-from ._dropmax import check_non_target_weight, non_target_weight_of
+from ._dropmax import NON_TARGETS, check_non_targets, non_target_weight
 from ._head_loss import HeadLoss
 
 
@@ -44,8 +44,8 @@ class AttentionCrossentropy(HeadLoss):
 
     Args:
         supervised: whether the attention learns the label, a class at a time.
-        non_target_weight: weight of the non-targets in the supervision, at least 0; None is
-            `keras_softmaxes.ops.dropmax_non_target_weight`, min(1, 9 / (K - 1)). 1 in the paper.
+        non_targets: as how many the non-targets of an example count in the supervision, above 0;
+            see `keras_softmaxes.losses.DropMaxLoss`. None is the plain sum.
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss. Sample weights act on both terms.
@@ -60,7 +60,7 @@ class AttentionCrossentropy(HeadLoss):
         y_pred: what the head returns: "logits" and "attention_logits".
 
     Raises:
-        ValueError: `supervised` that is not a boolean; a weight below 0; what
+        ValueError: `supervised` that is not a boolean; non_targets not above 0; what
             `keras_softmaxes.losses.HeadLoss` refuses.
 
     Example:
@@ -78,18 +78,21 @@ class AttentionCrossentropy(HeadLoss):
     default_name = "attention_crossentropy"
 
     def __init__(
-        self, supervised: bool = False, non_target_weight: float | None = None, **kwargs: Any
+        self,
+        supervised: bool = False,
+        non_targets: float | None = NON_TARGETS,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.supervised = check_boolean("supervised", supervised)
-        self.non_target_weight = check_non_target_weight(non_target_weight)
+        self.non_targets = check_non_targets(non_targets)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the objective of each example, (...)."""
-        weight = non_target_weight_of(self.non_target_weight, y_pred)
+        weight = non_target_weight(self.non_targets, y_pred)
         return _objective(y_true, y_pred, self.supervised, weight)
 
     def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the expected objective of soft labels, (...)."""
-        weight = non_target_weight_of(self.non_target_weight, y_pred)
+        weight = non_target_weight(self.non_targets, y_pred)
         return _expectation(y_true, y_pred, self.supervised, weight)

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from ..ops._dropmax import (
-    dropmax_non_target_weight,
-    dropmax_objective_of,
-    expected_dropmax_objective,
-)
-from ..support._arguments import Tensor, check_not_negative
+from ..ops._dropmax import dropmax_objective_of, expected_dropmax_objective
+from ..support._arguments import Tensor, check_not_negative, check_positive
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled_with_gradient
 from ._head_loss import HeadLoss
+
+NON_TARGETS = 9.0  # of ten classes
 
 
 @xla_compiled_with_gradient
@@ -29,14 +27,15 @@ def _expectation(rows: Tensor, tensors: dict[str, Tensor], *weights: float) -> T
     )
 
 
-def check_non_target_weight(weight: float | None) -> float | None:
-    """Return the weight, or None, which stands for that of the number of classes."""
-    return None if weight is None else float(check_not_negative("non_target_weight", weight))
+def check_non_targets(non_targets: float | None) -> float | None:
+    """Return the number as how many the non-targets count, or None, for each as one."""
+    return None if non_targets is None else float(check_positive("non_targets", non_targets))
 
 
-def non_target_weight_of(weight: float | None, y_pred: dict[str, Tensor]) -> float:
-    """Return the weight of the non-targets of what a head returned."""
-    return dropmax_non_target_weight(y_pred["logits"].shape[-1]) if weight is None else weight
+def non_target_weight(non_targets: float | None, y_pred: dict[str, Tensor]) -> float:
+    """Return the weight under which the non-targets of an example count as so many of them."""
+    others = y_pred["logits"].shape[-1] - 1
+    return 1.0 if non_targets is None else min(1.0, non_targets / others)
 
 
 @serializable
@@ -54,8 +53,9 @@ class DropMaxLoss(HeadLoss):
     Args:
         entropy_weight: weight of the negative entropy of the retain probabilities. 1 in DropMax;
             gamma, searched in {1, 0.1, 0.01}, in the paper's q = p variant.
-        non_target_weight: weight of the non-targets in the last three terms, at least 0; None is
-            `keras_softmaxes.ops.dropmax_non_target_weight`, min(1, 9 / (K - 1)). 1 in the paper.
+        non_targets: as how many the non-targets of an example count in the last three terms, above
+            0: of K classes each has the weight min(1, non_targets / (K - 1)). None is the paper's
+            sum, in which each has the weight 1.
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss. Sample weights act on the whole objective.
@@ -71,7 +71,8 @@ class DropMaxLoss(HeadLoss):
             posterior="prior", "posterior_shift".
 
     Raises:
-        ValueError: a weight below 0; what `keras_softmaxes.losses.HeadLoss` refuses.
+        ValueError: an entropy_weight below 0, non_targets not above 0; what
+            `keras_softmaxes.losses.HeadLoss` refuses.
 
     Example:
         >>> import keras
@@ -89,11 +90,14 @@ class DropMaxLoss(HeadLoss):
     default_name = "dropmax_loss"
 
     def __init__(
-        self, entropy_weight: float = 1.0, non_target_weight: float | None = None, **kwargs: Any
+        self,
+        entropy_weight: float = 1.0,
+        non_targets: float | None = NON_TARGETS,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.entropy_weight = float(check_not_negative("entropy_weight", entropy_weight))
-        self.non_target_weight = check_non_target_weight(non_target_weight)
+        self.non_targets = check_non_targets(non_targets)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the objective of each example, (...)."""
@@ -104,4 +108,4 @@ class DropMaxLoss(HeadLoss):
         return _expectation(y_true, y_pred, *self._weights(y_pred))
 
     def _weights(self, y_pred: dict[str, Tensor]) -> tuple[float, float]:
-        return self.entropy_weight, non_target_weight_of(self.non_target_weight, y_pred)
+        return self.entropy_weight, non_target_weight(self.non_targets, y_pred)

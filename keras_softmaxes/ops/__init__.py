@@ -6,7 +6,6 @@ from ._class_attention import attention_terms as attention_terms
 from ._class_masking import masked_cross_entropy as masked_cross_entropy
 from ._dropmax import dropmax_log_mask as dropmax_log_mask
 from ._dropmax import dropmax_log_probabilities as dropmax_log_probabilities
-from ._dropmax import dropmax_non_target_weight as dropmax_non_target_weight
 from ._dropmax import dropmax_terms as dropmax_terms
 from ._gaussian_mixture import gaussian_distances as gaussian_distances
 from ._gaussian_mixture import gaussian_mixture_terms as gaussian_mixture_terms

@@ -27,8 +27,7 @@ def attention_terms(
         labels: (...) or (..., 1) integers, or (..., classes) one-hot.
         logits: o, (..., classes).
         attention_logits: a, (..., classes).
-        non_target_weight: v, at least 0. 1 in the paper; see
-            `keras_softmaxes.ops.dropmax_non_target_weight`.
+        non_target_weight: v, at least 0. 1 in the paper.
 
     Returns:
         A dict of (...) tensors, in nats.

@@ -12,7 +12,7 @@ whose logarithm has no gradient. Everything stays in logits and logarithms.
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_integer, check_not_negative, check_positive
+from ..support._arguments import Tensor, check_not_negative, check_positive
 from ..support._labels import at_class, at_target, one_hot, one_hot_rows
 from ..support._tensors import read_alike
 from ._class_masking import expected_masked_cross_entropy, masked_cross_entropy_of
@@ -52,29 +52,6 @@ def dropmax_log_mask(retain_logits: Tensor, uniform: Tensor, temperature: float 
     retain_logits, uniform = read_alike(retain_logits=retain_logits, uniform=uniform)
     noise = ops.log(uniform) - ops.log1p(-uniform)
     return ops.log_sigmoid((retain_logits + noise) / temperature)
-
-
-def dropmax_non_target_weight(classes: int) -> float:
-    """Weight under which the non-targets of DropMax count together as those of ten classes do.
-
-        v = min(1, 9 / (K - 1))
-
-    Up to ten classes the objective is the paper's. Beyond, the sums of `dropmax_terms` over the
-    non-targets, whose gradients at the features all point the same way, keep the size that they
-    have at ten, and do not outgrow the cross-entropy.
-
-    Args:
-        classes: K, at least 2.
-
-    Returns:
-        v, in (0, 1].
-
-    Example:
-        >>> import keras_softmaxes as ks
-        >>> [ks.ops.dropmax_non_target_weight(classes) for classes in (2, 10, 91)]
-        [1.0, 1.0, 0.1]
-    """
-    return min(1.0, 9 / (check_integer("classes", classes, least=2) - 1))
 
 
 def posterior_logits(retain_logits: Tensor, posterior_shift: Tensor | None) -> Tensor:
@@ -119,7 +96,7 @@ def dropmax_terms(
 
     All but the cross-entropy are sums over the K classes, which push all K - 1 non-targets the same
     way: of a thousand classes they leave the cross-entropy no say. `non_target_weight` weighs what
-    the classes k != t add to them; see `dropmax_non_target_weight`.
+    the classes k != t add to them.
 
     Args:
         labels: (...) or (..., 1) integers, or (..., classes) one-hot.

@@ -69,19 +69,39 @@ def test_the_non_targets_of_many_classes_count_as_those_of_ten(classes, form):
     outputs["log_mask"] = -np.abs(outputs["log_mask"])
     attention = {"logits": outputs["logits"], "attention_logits": outputs["retain_logits"]}
     labels = LABELS if form == "classes" else 0.5 * (np.eye(classes)[LABELS] + np.eye(classes)[:3])
-    weight = min(1, 9 / (classes - 1))
     for loss, tensors in (
         (ks.losses.DropMaxLoss, outputs),
         (lambda **each: ks.losses.AttentionCrossentropy(supervised=True, **each), attention),
     ):
         by_default = float(loss()(labels, tensors))
-        assert by_default == float(loss(non_target_weight=weight)(labels, tensors))
-        is_papers = by_default == float(loss(non_target_weight=1)(labels, tensors))
+        assert by_default == float(loss(non_targets=9)(labels, tensors))
+        assert by_default != float(loss(non_targets=8)(labels, tensors))
+        is_papers = by_default == float(loss(non_targets=None)(labels, tensors))
         assert is_papers == (classes == 10)
 
 
+def test_its_gradient_at_features_that_tell_nothing_does_not_grow_with_the_classes():
+    """All branches look at such features alike, and push them the same way."""
+
+    def push(classes, **arguments):
+        zeros = ops.zeros((1, classes))
+
+        def function(features):
+            branch = ops.matmul(features, ops.full((2, classes), 0.1))
+            outputs = {"logits": zeros, "retain_logits": branch, "log_mask": zeros}
+            outputs["posterior_shift"] = 0.5 * branch
+            return ks.losses.DropMaxLoss(**arguments)([0], outputs)
+
+        _, (gradient,) = value_and_gradients(function, [[[1.0, 2.0]]])
+        return np.abs(gradient).sum()
+
+    for classes in (100, 1_000, 10_000):
+        assert push(classes) == pytest.approx(push(10), rel=1e-3)
+        assert push(classes, non_targets=None) > classes / 20 * push(10)
+
+
 @pytest.mark.parametrize("loss", [ks.losses.DropMaxLoss, ks.losses.AttentionCrossentropy])
-@pytest.mark.parametrize("weight", [-1, float("nan"), "a", True])
-def test_a_bad_weight_of_the_non_targets_is_refused(loss, weight):
-    with pytest.raises(ValueError, match=f"`non_target_weight`.*at least 0.*={weight!r}"):
-        loss(non_target_weight=weight)
+@pytest.mark.parametrize("number", [0, -1, float("nan"), "a", True])
+def test_a_bad_number_of_non_targets_is_refused(loss, number):
+    with pytest.raises(ValueError, match=f"`non_targets`.*above 0.*={number!r}"):
+        loss(non_targets=number)
