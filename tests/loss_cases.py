@@ -83,7 +83,7 @@ def dropmax(target, logits, retain_logits, log_mask, posterior_shift):
     auxiliary = np.log(np.where(target, expit(posterior_shift), 1 - expit(posterior_shift)))
     negative_entropy = rho * np.log(rho) + (1 - rho) * np.log(1 - rho)
     terms = np.where(target, -np.log(rho), kl) - auxiliary + negative_entropy
-    terms *= np.where(target, 1, min(1, 9 / (target.shape[1] - 1)))
+    terms *= np.where(target, 1, min(1, 27 / (target.shape[1] - 1)))
     return cross_entropy(target, logits + np.where(target, 0, log_mask)) + terms.sum(axis=1)
 
 
@@ -102,8 +102,10 @@ def lsoftmax(target, logits, margin_logits):
 
 
 def gaussian_mixture(target, distances, half_log_determinants):
-    logits = -distances * (1 + 0.3 * target) - half_log_determinants
-    return cross_entropy(target, logits) + 0.1 * (distances + half_log_determinants)[target]
+    size = min(1, 9 / (target.shape[1] - 1))
+    logits = -distances * (1 + 0.3 * size * target) - half_log_determinants
+    likelihood = (distances + half_log_determinants)[target]
+    return cross_entropy(target, logits) + 0.1 * size * likelihood
 
 
 def paired(target, presence_logits, absence_logits):

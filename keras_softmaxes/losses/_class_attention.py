@@ -39,7 +39,7 @@ class AttentionCrossentropy(HeadLoss):
     with the terms of `keras_softmaxes.ops.attention_terms`. Without supervision this is the DropMax
     paper's Deterministic Attention, with it its Deterministic DropMax.
 
-    The supervision is a sum over the classes, whose non-targets are weighted from 11 classes on, as
+    The supervision is a sum over the classes, whose non-targets are weighted from 29 classes on, as
     `keras_softmaxes.losses.DropMaxLoss` weighs its own.
 
     Args:

@@ -38,11 +38,16 @@ class GaussianMixtureLoss(HeadLoss):
     both arguments 0 it is the softmax cross-entropy of a plain Gaussian discriminant. It becomes
     negative where the variances are small.
 
+    With many classes a network pays for both less by shrinking all features to one point than by
+    classifying: at a hundred, in trainings of a thousand steps, the authors' values stay at chance.
+    So by default they fall from 11 classes on, as 9 / (K - 1) (docs/results/many_classes).
+
     Args:
-        margin: by which the target's distance is enlarged in training, at least 0. The authors'
-            CIFAR-100 example starts at 0.1 and doubles it every 5,000 steps up to 0.3; here it is
-            constant.
-        likelihood_weight: weight of the likelihood term, at least 0; 0.1 in that example.
+        margin: by which the target's distance is enlarged in training, at least 0; None is
+            0.3 min(1, 9 / (K - 1)). The authors' CIFAR-100 example starts at 0.1 and doubles it
+            every 5,000 steps up to 0.3; here it is constant.
+        likelihood_weight: weight of the likelihood term, at least 0; None is
+            0.1 min(1, 9 / (K - 1)). 0.1 in that example.
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss. Sample weights act on the whole objective.
@@ -73,20 +78,31 @@ class GaussianMixtureLoss(HeadLoss):
     reads = ("distances", "half_log_determinants")
     default_name = "gaussian_mixture_loss"
 
-    def __init__(self, margin: float = 0.3, likelihood_weight: float = 0.1, **kwargs: Any) -> None:
+    def __init__(
+        self, margin: float | None = None, likelihood_weight: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.margin = float(check_not_negative("margin", margin))
-        self.likelihood_weight = float(check_not_negative("likelihood_weight", likelihood_weight))
+        if margin is not None:
+            margin = float(check_not_negative("margin", margin))
+        if likelihood_weight is not None:
+            likelihood_weight = float(check_not_negative("likelihood_weight", likelihood_weight))
+        self.margin, self.likelihood_weight = margin, likelihood_weight
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the objective of each example, (...)."""
-        return _objective(y_true, y_pred, self.margin, self.likelihood_weight)
+        return _objective(y_true, y_pred, *self._weights(y_pred))
 
     def expectation(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the expected objective of soft labels, (...)."""
-        return _expectation(y_true, y_pred, self.margin, self.likelihood_weight)
+        return _expectation(y_true, y_pred, *self._weights(y_pred))
 
     def adjust(self, y_pred: dict[str, Tensor], adjustment: Tensor) -> dict[str, Tensor]:
         """Return the tensors with the adjustment added to the logits, which are -d - h."""
         adjusted = y_pred["half_log_determinants"] - adjustment
         return {**y_pred, "half_log_determinants": adjusted}
+
+    def _weights(self, y_pred: dict[str, Tensor]) -> tuple[float, float]:
+        size = min(1.0, 9 / (y_pred["distances"].shape[-1] - 1))
+        given = ((self.margin, 0.3), (self.likelihood_weight, 0.1))
+        margin, likelihood = (size * most if each is None else each for each, most in given)
+        return margin, likelihood

@@ -53,6 +53,21 @@ def test_without_margin_and_likelihood_it_is_the_likelihood_of_the_probabilities
     assert float(numpy(ours)) == pytest.approx(plain, rel=1e-5)
 
 
+@pytest.mark.parametrize(("classes", "size"), [(10, 1), (11, 0.9), (91, 0.1)])
+def test_the_authors_weights_fall_with_the_number_of_classes_unless_they_are_given(classes, size):
+    rng = np.random.default_rng(0)
+    outputs = {
+        "distances": rng.uniform(1, 3, size=(3, classes)).astype("float32"),
+        "half_log_determinants": rng.normal(size=(3, classes)).astype("float32"),
+    }
+    by_default, given = (
+        float(loss([0, 4, 9], outputs))
+        for loss in (GaussianMixtureLoss(), GaussianMixtureLoss(0.3 * size, 0.1 * size))
+    )
+    assert by_default == pytest.approx(given, rel=1e-6)
+    assert float(GaussianMixtureLoss(0.3, 0.1)([0, 4, 9], outputs)) >= by_default
+
+
 @pytest.mark.parametrize("argument", ["margin", "likelihood_weight"])
 def test_negative_arguments_are_refused(argument):
     with pytest.raises(ValueError, match=f"`{argument}`.*at least 0.*-1"):
