@@ -143,7 +143,8 @@ class LargeMarginDivergence(HeadLoss):
         >>> import keras_softmaxes as ks
         >>> terms = [ks.losses.DropMaxLoss(), ks.losses.LargeMarginDivergence()]
         >>> loss = ks.losses.WeightedSum(terms, [1.0, 0.3])
-        >>> outputs = ks.layers.DropMax(3)(keras.ops.ones((2, 5)), training=True)
+        >>> head = ks.layers.DropMax(3, kernel_initializer="glorot_uniform")
+        >>> outputs = head(keras.ops.ones((2, 5)), training=True)
         >>> float(loss([0, 2], outputs)) > float(terms[0]([0, 2], outputs))
         True
 

@@ -95,7 +95,7 @@ def test_its_gradient_at_features_that_tell_nothing_does_not_grow_with_the_class
         _, (gradient,) = value_and_gradients(function, [[[1.0, 2.0]]])
         return np.abs(gradient).sum()
 
-    for classes in (100, 1_000, 10_000):
+    for classes in (100, 1_000):
         assert push(classes) == pytest.approx(push(28), rel=1e-3)
         assert push(classes, non_targets=None) > classes / 56 * push(28)
 
