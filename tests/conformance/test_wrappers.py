@@ -298,6 +298,7 @@ def reader_of(layer, *others):
     return reader(lambda features: output_of(layer, features), *others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sequences", [False, True])
 @EVERY
 def test_a_mask_of_padding_goes_the_way_it_goes_without(name, sequences):

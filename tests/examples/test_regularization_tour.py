@@ -18,6 +18,7 @@ def test_l2_rescales_along_the_axes_of_the_hessian():
     assert tour.l2().difference < 1e-3
 
 
+@pytest.mark.slow
 def test_l1_thresholds_softly():
     claim = tour.l1()
     assert claim.difference < 0.03  # alpha * rate, a step around the kink

@@ -18,6 +18,7 @@ def test_it_takes_labels_of_every_form():
         assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_in_a_classifier_it_reads_the_heads_logits(tmp_path):
     network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6, "relu")])
     model = ks.models.Classifier(network, ks.layers.DropMax(4))

@@ -80,6 +80,7 @@ def negative_log_likelihood(model, x, y):
     return -np.log(model.predict(x, verbose=0)[np.arange(len(y)), y]).mean()
 
 
+@pytest.mark.slow
 def test_evaluation_is_the_likelihood_of_the_probabilities(problem):
     x, y = problem
     for form in (np.asarray, lambda labels: labels[:, None], keras.utils.to_categorical):
@@ -152,6 +153,7 @@ def penalized():
     return network, ks.layers.DropMax(CLASSES, kernel_regularizer=keras.regularizers.L2(0.5))
 
 
+@pytest.mark.slow
 def test_regularisers_are_in_the_training_loss_and_not_in_evaluation(problem, fixed_masks):
     x, y = problem
     network, head = penalized()
