@@ -168,6 +168,15 @@ def test_a_table_prints_its_results(page, number):
         assert all(number in among for number in numbers), f"{cells} does not print {numbers}"
 
 
+def test_the_readme_prints_the_table_of_the_demo():
+    text = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| \w.* \|\n", text[text.index("| method | test error") :], re.MULTILINE)
+    expected = methods("compare/demo/results.json")
+    assert len(rows) > len(expected)
+    for line, numbers in zip(rows[1:], expected, strict=False):
+        assert all(f"| {number} |" in line for number in numbers), line
+
+
 def intervals():
     """Return every interval of docs/results, as the JSON files have it or as tables compute it."""
     found = []
