@@ -296,7 +296,7 @@ def test_batches_may_be_of_unknown_size(problem, jit_compile):
 
 
 class Forgets(ks.models.Classifier):
-    """Takes `training`, and does not hand it on: Keras does, where it calls the model."""
+    """Takes `training`, and does not hand it on."""
 
     def call(self, inputs, training=None):
         return self.head(self.network(inputs))
@@ -307,8 +307,6 @@ def test_a_subclass_that_does_not_hand_training_on_trains_with_masks(problem):
     model = Forgets(sequential(), ks.layers.DropMax(CLASSES))
     draws = [numpy(model(x, training=True)["log_mask"]) for _ in range(2)]
     assert (draws[0] != draws[1]).mean() > 0.9
-    if BACKEND == "jax":
-        pytest.skip("in training Keras calls `call` alone, for any model")
     model.compile(keras.optimizers.SGD(0.0))  # so that nothing but the masks can change the loss
     losses = model.fit(x, y, epochs=3, batch_size=256, verbose=0).history["loss"]
     assert len(set(losses)) == 3

@@ -37,25 +37,6 @@ def test_a_subclass_whose_call_takes_no_training_is_refused():
         WithoutTraining(sequential(), ks.layers.DropMax(CLASSES))
 
 
-class Forgetful(ks.models.Classifier):
-    """A `call` that does not tell its layers whether it trains."""
-
-    def call(self, inputs, training=None):
-        return self.head(self.network(inputs))
-
-
-def test_a_subclass_that_does_not_pass_training_on_trains_as_one_that_does(problem):
-    x, y = problem
-    histories = []
-    for kind in (ks.models.Classifier, Forgetful):
-        keras.utils.set_random_seed(0)
-        model = kind(sequential(), ks.layers.DropMax(CLASSES, seed=3))
-        model.compile("sgd")
-        histories.append(model.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"])
-        assert ops.convert_to_numpy(model.head.seed_generator.state)[1] > 0
-    assert histories[0] == pytest.approx(histories[1], rel=1e-5)
-
-
 class Plain(ks.layers.Head):
     """A head without a loss of its own."""
 
