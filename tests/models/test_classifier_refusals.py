@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-from keras import ops
 from problems import CLASSES, make_model, sequential
 
 import keras_softmaxes as ks
