@@ -1,5 +1,6 @@
 """The L-Softmax head."""
 
+import math
 from numbers import Integral
 from typing import Any
 
@@ -34,14 +35,17 @@ class LSoftmax(Head):
     (1 + gamma t)^-power) with base 1000, lambda_min 0 and, over 30,000 steps, gamma 0.000025 and
     power 35 on MNIST, gamma 0.00002 and power 45 on CIFAR-10: 421 after 1,000 steps, 0.4 after
     10,000. The default here is the authors' later setting in SphereFace, base 1000, gamma 0.12 and
-    power 1, without its lambda_min of 5:
+    power 1, without its lambda_min of 5, for up to ten classes. With K of more it falls more
+    slowly, as the margin comes too early for what many classes take to be told apart
+    (docs/results/many_classes):
 
-        lambda = 1000 / (1 + 0.12 t)
+        lambda = 1000 / (1 + gamma t),   gamma = 0.12 min(1, 3 / sqrt(K - 1))
 
-    which is 8.3 after 1,000 steps and 0.8 after 10,000, and so acts in shorter trainings too. Look
-    at the curve before you train for much fewer or more steps. For large and difficult data the
-    authors advise to stop at a lambda of 5 or 10, for MNIST they say that none is needed, and for
-    all they recommend batch normalisation in the network.
+    which at ten classes is 8.3 after 1,000 steps and 0.8 after 10,000, and so acts in shorter
+    trainings too; at a hundred 26.9 and 2.8. Look at the curve before you train for much fewer or
+    more steps. For large and difficult data the authors advise to stop at a lambda of 5 or 10, for
+    MNIST they say that none is needed, and for all they recommend batch normalisation in the
+    network.
 
     Args:
         units: the number of classes K, at least 2.
@@ -90,7 +94,8 @@ class LSoftmax(Head):
         super().__init__(units, **kwargs)
         check_margin(margin)
         if annealing is None:
-            annealing = keras.optimizers.schedules.InverseTimeDecay(1000.0, 1, 0.12)
+            rate = 0.12 * min(1.0, 3 / math.sqrt(self.units - 1))
+            annealing = keras.optimizers.schedules.InverseTimeDecay(1000.0, 1, rate)
         _check_annealing(annealing)
         self.margin = int(margin)
         self.annealing = annealing

@@ -60,6 +60,14 @@ def test_the_default_schedule_is_the_one_of_the_documentation():
         assert float(head.current_annealing()) == pytest.approx(annealing, rel=1e-5)
 
 
+@pytest.mark.parametrize(("classes", "annealing"), [(2, 121.0), (10, 121.0), (101, 37.0)])
+def test_with_many_classes_the_margin_comes_more_slowly(classes, annealing):
+    head = LSoftmax(classes)
+    head.build((None, 5))
+    head.training_step.assign(1000)
+    assert 1000 / float(head.current_annealing()) == pytest.approx(annealing, rel=1e-5)
+
+
 def test_the_counter_is_a_weight_that_does_not_train(features):
     head = LSoftmax(4)
     head(features, training=True)
