@@ -71,24 +71,20 @@ def _from_zeros(classes: int) -> keras.layers.Dense:
     return keras.layers.Dense(classes, kernel_initializer="zeros")
 
 
-def _with_large_margin(
-    loss: Callable[[], ks.losses.HeadLoss], weight: float = 0.3
-) -> Callable[[], keras.Loss]:
-    def build() -> keras.Loss:
-        return ks.losses.WeightedSum([loss(), ks.losses.LargeMarginDivergence()], [1.0, weight])
+def _beside_large_margin(method: methods.Method) -> methods.Method:
+    """Return the method with the large margin on its logits added to its loss."""
 
-    return build
+    def loss() -> keras.Loss:
+        terms = [method.loss(), ks.losses.LargeMarginDivergence()]
+        return ks.losses.WeightedSum(terms, [1.0, 0.3])
+
+    return replace(method, title=f"{method.title} + large margin", loss=loss)
 
 
-def _of_size(size: int, margin: float = 0.0) -> methods.Method:
-    """Return DropMax whose non-targets count as `size` of them, by which its default was chosen."""
-    loss = partial(ks.losses.DropMaxLoss, non_targets=size)
-    title = f"DropMax of {size} non-targets"
-    if margin:
-        return replace(
-            _dropmax, title=f"{title} + large margin", loss=_with_large_margin(loss, margin)
-        )
-    return replace(_dropmax, title=title, loss=loss)
+def _of_size(non_targets: int) -> methods.Method:
+    """Return DropMax whose non-targets count as so many, by which its default was chosen."""
+    loss = partial(ks.losses.DropMaxLoss, non_targets=non_targets)
+    return replace(_dropmax, title=f"DropMax of {non_targets} non-targets", loss=loss)
 
 
 def _plain(title: str, loss: Callable[[], keras.Loss], **settings: Any) -> methods.Method:
@@ -104,16 +100,12 @@ METHODS = {
     "softmax": replace(_softmax, title="Softmax, Glorot kernel"),
     BASELINE: _plain("Softmax", _softmax.loss),
     "dropmax": _dropmax,
-    "dropmax_large_margin": replace(
-        _dropmax, title="DropMax + large margin", loss=_with_large_margin(_dropmax.loss)
-    ),
+    "dropmax_large_margin": _beside_large_margin(_dropmax),
     **{f"dropmax_{size}": _of_size(size) for size in SIZES},
-    **{f"dropmax_{size}_large_margin": _of_size(size, 0.3) for size in SIZES},
+    **{f"dropmax_{size}_large_margin": _beside_large_margin(_of_size(size)) for size in SIZES},
     "large_margin": _plain("Large margin 0.3", _margin),
     "lsoftmax": _lsoftmax,
-    "lsoftmax_large_margin": replace(
-        _lsoftmax, title="L-Softmax + large margin", loss=_with_large_margin(_lsoftmax.loss)
-    ),
+    "lsoftmax_large_margin": _beside_large_margin(_lsoftmax),
     "modified_large_margin": _plain("Modified + large margin", partial(_margin, bias=1.0)),
     "sparsemax": _plain(
         "Sparsemax", ks.losses.SparsemaxLoss, activation=methods.METHODS["sparsemax"].activation
