@@ -15,7 +15,6 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 HERE = Path(__file__).parent
@@ -25,14 +24,14 @@ import keras  # noqa: E402
 import methods  # noqa: E402
 import networks  # noqa: E402
 import tensorflow as tf  # noqa: E402
+import training_step  # noqa: E402
 import turns  # noqa: E402
 from runs import write_json  # noqa: E402
-from training_step import runner  # noqa: E402
 
 import keras_softmaxes as ks  # noqa: E402
 
 BASELINE = "without checks"
-NAMES = ("dropmax", "class_dropout", "lsoftmax", "gaussian_mixture")
+NAMES = ["dropmax", "class_dropout", "lsoftmax", "gaussian_mixture"]
 MODELS = 3
 
 
@@ -41,37 +40,34 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=40)
     args = parser.parse_args()
     cases = {
-        "LeNet, 10 classes": (networks.lenet, (28, 28, 1), 10),
-        "512 features, 1,000 classes": (keras.layers.Identity(), (512,), 1000),
+        "LeNet, 10 classes": training_step.Problem(networks.lenet, (28, 28, 1), 10, NAMES),
+        "512 features, 1,000 classes": training_step.Problem(
+            keras.layers.Identity(), (512,), 1000, NAMES
+        ),
     }
     results = {
         f"{methods.METHODS[name].title}, {title}": turns.measure(
-            steppers(name, *problem), BASELINE, args.turns, f"{name}, {title}"
+            steppers(name, problem), BASELINE, args.turns, f"{name}, {title}"
         )
         for title, problem in cases.items()
-        for name in NAMES
+        for name in problem.methods
     }
     turns.show(results, "step", BASELINE)
     write_json(HERE / "results" / "refusals.json", turns.report(vars(args), results))
 
 
-def steppers(*problem: Any) -> dict[str, Callable[[], float]]:
+def steppers(name: str, problem: training_step.Problem) -> dict[str, Callable[[], float]]:
     checked, unchecked = [], []
     for _ in range(MODELS):
-        checked.append(stepper(*problem))
+        checked.append(stepper(name, problem))
         with _without_checks():
-            unchecked.append(stepper(*problem))
+            unchecked.append(stepper(name, problem))
     return {"with checks": _mean_of(checked), BASELINE: _mean_of(unchecked)}
 
 
-def stepper(
-    name: str, network: Callable[..., Any], shape: tuple[int, ...], classes: int
-) -> Callable[[], float]:
+def stepper(name: str, problem: training_step.Problem) -> Callable[[], float]:
     """Return a function that trains some steps and returns the seconds of one, traced already."""
-    keras.utils.set_random_seed(0)
-    model = methods.build(methods.METHODS[name], network, shape, classes)
-    methods.METHODS[name].compile(model, "adam")
-    run = runner(model, shape, classes)
+    run = training_step.stepper(methods.METHODS[name], problem)
     run()
     return run
 

@@ -18,7 +18,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import data
@@ -172,9 +171,8 @@ def main() -> None:
         f"{report.counted(args.epochs, 'epoch')}"
     )
     titles = {method: METHODS[method].title for method in results}
-    report.write(results, settings, title, runs.folder, titles, BASELINE)
     measured = ["test_error", "negative_log_likelihood", "calibration_error"]
-    report.write_csv(results, measured, Path(runs.folder) / "results.csv")
+    report.write(results, settings, title, runs.folder, titles, BASELINE, measured)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -225,7 +223,7 @@ def judged(model: keras.Model, images: data.Images) -> dict[str, float]:
     probabilities = model.predict(images.x_test, batch_size=1000, verbose=0)
     target = np.take_along_axis(probabilities, images.y_test[:, None].astype(int), axis=1)
     return {
-        "test_error": methods.test_error(model, images),
+        "test_error": methods.error_of(probabilities, images),
         "negative_log_likelihood": float(-np.log(np.maximum(target, 1e-30)).mean()),
         "calibration_error": calibration_error(probabilities, images.y_test),
     }

@@ -11,6 +11,7 @@ from typing import Any
 
 import data
 import keras
+import numpy as np
 
 import keras_softmaxes as ks
 
@@ -191,6 +192,10 @@ def serving(model: keras.Model, activation: str | Callable[..., Any] = "softmax"
 
 def test_error(model: keras.Model, images: data.Images) -> float:
     """Return the test error in per cent."""
-    predicted = model.predict(images.x_test, batch_size=1000, verbose=0).argmax(axis=1)
-    wrong = int((predicted != images.y_test).sum())
-    return round(100 * wrong / len(predicted), 4)
+    return error_of(model.predict(images.x_test, batch_size=1000, verbose=0), images)
+
+
+def error_of(predictions: np.ndarray, images: data.Images) -> float:
+    """Return the test error in per cent of predictions that are made already, (count, classes)."""
+    wrong = int((predictions.argmax(axis=1) != images.y_test).sum())
+    return round(100 * wrong / len(predictions), 4)

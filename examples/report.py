@@ -24,6 +24,7 @@ def write(
     folder: Path,
     titles: dict[str, str] | None = None,
     baseline: str = BASELINE,
+    measured: Sequence[str] = ("test_error",),
 ) -> dict[str, Interval]:
     """Print the results and write results.json, results.csv and results.png.
 
@@ -34,6 +35,7 @@ def write(
         folder: where the files go.
         titles: what to call the methods; None takes it from `methods.METHODS`.
         baseline: the method that the others are compared with.
+        measured: what the CSV file has of each run.
 
     Returns:
         Each method's mean test error in per cent, with its interval over the seeds.
@@ -59,7 +61,7 @@ def write(
     }
     summary = {"settings": settings, "seeds": seeds, "versions": versions(), "methods": rows}
     write_json(folder / "results.json", summary)
-    write_csv(results, ["test_error"], folder / "results.csv")
+    write_csv(results, measured, folder / "results.csv")
     _draw(errors, means, title, titles, folder / "results.png")
     return means
 
