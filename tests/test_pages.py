@@ -131,7 +131,8 @@ TABLES = {
     ],
     ("compare", 1): lambda: methods("compare/digits-1000/results.json"),
     ("dropmax_mnist", 0): lambda: [
-        along(f"dropmax_mnist/{size}/results.json", "softmax", "dropmax") for size in (1000, 5000)
+        along(f"dropmax_mnist/{size}/results.json", "softmax", "dropmax")
+        for size in (1000, 5000, 60000)
     ],
     ("dropmax_table", 0): lambda: methods("dropmax_table/1000/results.json"),
     ("dropmax_table", 1): lambda: methods("dropmax_table/5000/results.json"),
