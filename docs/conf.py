@@ -46,6 +46,7 @@ napoleon_custom_sections = [
     "Output",
     ("Reference", "References"),
 ]
+napoleon_attr_annotations = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
