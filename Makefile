@@ -6,7 +6,7 @@ BIN := .venv/bin
 PARALLEL := --numprocesses auto --maxprocesses 4
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-all test-oldest check benchmark clean
+.PHONY: demo test test-all test-oldest check docs build benchmark clean
 
 demo: .venv/examples
 	$(BIN)/python examples/compare.py --seeds 3 --methods softmax label_smoothing large_margin \
@@ -32,6 +32,17 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, into build/docs/index.html. A broken reference, a public name without a page and a number
+# that no file has are errors.
+docs: .venv/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+
+# The source distribution and the wheel, into dist.
+build: .venv/release
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 benchmark: .venv/examples
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/losses.py
@@ -42,10 +53,10 @@ benchmark: .venv/examples
 	$(BIN)/python benchmarks/regularization.py
 
 clean:
-	rm -rf .venv .venv-oldest results
+	rm -rf .venv .venv-oldest results build dist docs/api/generated
 
 # One stamp an extra: installed once, and again when setup.cfg changes.
-.venv/dev .venv/examples .venv-oldest/oldest: setup.cfg pyproject.toml
+.venv/dev .venv/examples .venv/docs .venv/release .venv-oldest/oldest: setup.cfg pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --upgrade pip
 	$(@D)/bin/python -m pip install --quiet --editable '.[$(@F)]'

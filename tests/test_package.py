@@ -183,6 +183,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     subprocess.run([*build, Path(ks.__file__).parent.parent], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
+        assert all(name.startswith("keras_softmaxes") for name in archive.namelist())  # no tests
         archive.extractall(tmp_path / "installed")
     assert (tmp_path / "installed" / "keras_softmaxes" / "py.typed").exists()
     program = f"""
