@@ -56,4 +56,5 @@ html_title = f"keras_softmaxes {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
+pygments_dark_style = "monokai"
 copybutton_prompt_text = ">>> "
