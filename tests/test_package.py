@@ -20,6 +20,7 @@ FACES = [
     "metrics",
     "models",
     "ops",
+    "optimizers",
     "perturbations",
     "schedules",
 ]
@@ -108,6 +109,7 @@ FLOORS = {
     "datasets": 2,
     "layers": 2,
     "metrics": 2,
+    "optimizers": 2,
     "schedules": 2,
     "losses": 3,
     "perturbations": 4,
