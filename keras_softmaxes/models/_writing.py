@@ -57,7 +57,7 @@ def write_step(
     Returns:
         The values of all metrics.
     """
-    rows = ops.shape(keras.tree.flatten(data[2])[0])[0]
+    rows = ops.shape(keras.tree.flatten(data[0])[0])[0]
     with after(list(means.values())):
         for mean, loss in means.items():
             mean.update_state(loss * replica_count(), sample_weight=rows)

@@ -82,7 +82,7 @@ def sampled_cross_entropy_of(
     # Outside of the kernel, through which TensorFlow's sparse gradient does not pass.
     taken = [ops.maximum(classes, 0), sampled_classes]
     rows = [ops.cast(ops.take(kernel, each, axis=0), features.dtype) for each in taken]
-    shifts = [ops.cast(ops.take(bias, each), features.dtype) for each in taken]
+    shifts = [ops.cast(ops.take(bias, each, axis=0), features.dtype) for each in taken]
     log_counts = ops.cast(log_counts, features.dtype)
     return _losses(classes, sampled_classes, log_counts, features, *rows, *shifts, margin)
 

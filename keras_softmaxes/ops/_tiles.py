@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from ..support._arguments import Tensor, check_features, check_rows, invalid, static_shape
+from ..support._arguments import Tensor, check_features, invalid, static_shape
 from ..support._tensors import at_least_float32, pulled_back
 
 TILE = 2048  # classes in a tile: smaller ones cost more than they save, larger ones leave the cache
@@ -44,8 +44,11 @@ def read_linear(features: Tensor, kernel: Tensor, bias: Tensor) -> Linear:
     """Return features of at least float32, their kernel and bias; raise ValueError for others."""
     features = at_least_float32(features)
     kernel, bias = ops.convert_to_tensor(kernel), ops.convert_to_tensor(bias)
-    check_rows("kernel", kernel)
-    classes, size = static_shape("kernel", kernel)
+    shape = static_shape("kernel", kernel)
+    if len(shape) != 2 or None in shape or shape[0] < 2:
+        expected = "shape (classes, features), at least 2 classes"
+        raise invalid("kernel", expected, f"a tensor of shape {shape}")
+    classes, size = shape
     check_features(features, size, "kernel")
     if static_shape("bias", bias) != (classes,):
         expected = f"shape ({classes},), a number for each class of the kernel"
@@ -116,7 +119,9 @@ def of_classes(classes: Tensor, linear: Linear) -> Tensor:
     features, kernel, bias = linear
     index = ops.maximum(classes, 0)
     rows = ops.cast(ops.take(kernel, index, axis=0), features.dtype)
-    logits = ops.sum(features * rows, axis=-1) + ops.cast(ops.take(bias, index), features.dtype)
+    logits = ops.sum(features * rows, axis=-1) + ops.cast(
+        ops.take(bias, index, axis=0), features.dtype
+    )
     return ops.where(classes < 0, float("nan"), logits)
 
 
@@ -194,7 +199,7 @@ def _rows(linear: Linear, *of_examples: Tensor) -> tuple[Tensor, int, list[Tenso
     rows = rows if known is None else max(min(rows, known), 1)
     examples = ops.shape(linear.features)[0]
     count = (examples + rows - 1) // rows
-    missing = count * rows - examples
+    missing = rows - examples % rows  # so that there is a tile to trace where there is no example
     padding = [[[0, missing], *[[0, 0]] * (len(each.shape) - 1)] for each in of_examples]
     return count, rows, [ops.pad(*each) for each in zip(of_examples, padding, strict=True)]
 

@@ -44,10 +44,14 @@ class RowWiseAdam(keras.optimizers.Adam):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Tensor) -> None:
         """Update a variable, or those of its rows that have a gradient."""
-        if not _is_sparse(gradient) or replica_count() > 1 or self.amsgrad:
+        if not _is_sparse(gradient):
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
+
+        if replica_count() > 1 or self.amsgrad:
+            super().update_step(tf.convert_to_tensor(gradient), variable, learning_rate)
+            return
 
         variable = variable if isinstance(variable, tf.Variable) else variable.value
         index = self._get_variable_index(variable)

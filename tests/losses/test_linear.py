@@ -90,7 +90,7 @@ def test_labels_of_two_classes_are_their_expectation(kind):
     rows[np.arange(7), labels], rows[np.arange(7), labels - 1] = 0.7, 0.3
     check_equal(*both(make(kind), rows, mode=MODES[0]))
     rows[0] = 1 / CLASSES
-    with pytest.raises(ValueError, match="at most two classes, as .* of linear logits"):
+    with pytest.raises(ValueError, match=r"at most two classes, as .* of linear logits"):
         make(kind)(rows, evidence(*make_linear(7)[1]))
 
 
@@ -121,7 +121,7 @@ def test_drawn_classes_are_for_the_plain_cross_entropy_alone():
     assert float(plain(labels, outputs)) == pytest.approx(float(plain(labels, exact)), rel=1e-5)
     refused = [L.LargeMarginCrossentropy(), L.MeanMulticlassHinge(), two_terms()]
     for loss in refused:
-        with pytest.raises(ValueError, match="`loss`.*drawn"):
+        with pytest.raises(ValueError, match=r"`loss`.*drawn"):
             loss(labels, outputs)
 
 

@@ -25,7 +25,7 @@ def logits_of(features, kernel, bias):
 
 def both(labels, tensors, settings, mode, weights, dtype=DTYPE):
     """Return value and gradients by tiles, and those of the dense loss."""
-    weights = ops.convert_to_tensor(weights, dtype=dtype)
+    weights = ops.convert_to_tensor(weights, keras.backend.result_type(dtype, "float32"))
     return [
         value_and_gradients(lambda *t, f=function: weights * f(*t), tensors, mode, dtype)
         for function in (
