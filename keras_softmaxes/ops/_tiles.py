@@ -45,11 +45,11 @@ def read_linear(features: Tensor, kernel: Tensor, bias: Tensor) -> Linear:
     features = at_least_float32(features)
     kernel, bias = ops.convert_to_tensor(kernel), ops.convert_to_tensor(bias)
     shape = static_shape("kernel", kernel)
-    if len(shape) != 2 or None in shape or shape[0] < 2:
+    classes = shape[0] if len(shape) == 2 else None
+    if classes is None or classes < 2:
         expected = "shape (classes, features), at least 2 classes"
         raise invalid("kernel", expected, f"a tensor of shape {shape}")
-    classes, size = shape
-    check_features(features, size, "kernel")
+    check_features(features, shape[1], "kernel")
     if static_shape("bias", bias) != (classes,):
         expected = f"shape ({classes},), a number for each class of the kernel"
         raise invalid("bias", expected, f"a tensor of shape {tuple(bias.shape)}")
