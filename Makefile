@@ -49,6 +49,7 @@ benchmark: .venv/examples
 	$(BIN)/python benchmarks/labels.py
 	$(BIN)/python benchmarks/refusals.py
 	$(BIN)/python benchmarks/gsoftmax.py
+	$(BIN)/python benchmarks/many_classes.py
 	$(BIN)/python benchmarks/adversarial_dropout.py
 	$(BIN)/python benchmarks/regularization.py
 

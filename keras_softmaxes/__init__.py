@@ -7,6 +7,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import models as models
 from . import ops as ops
+from . import optimizers as optimizers
 from . import perturbations as perturbations
 from . import schedules as schedules
 

@@ -30,7 +30,14 @@ settings.register_profile(
 settings.load_profile("all")
 
 # No docstring of these is an example; collected, they would be imported a second time.
-collect_ignore = ["cut_models.py", "fuzzing.py", "loss_cases.py", "numerics.py", "problems.py"]
+collect_ignore = [
+    "cut_models.py",
+    "fuzzing.py",
+    "loss_cases.py",
+    "many_classes.py",
+    "numerics.py",
+    "problems.py",
+]
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "tensorflow_datasets"

@@ -20,6 +20,7 @@ FACES = [
     "metrics",
     "models",
     "ops",
+    "optimizers",
     "perturbations",
     "schedules",
 ]
@@ -36,7 +37,14 @@ BASES = {
     if any(issubclass(other, member) for other in CLASSES.values() if other is not member)
 }
 # What puts the methods of others to use has no paper of its own.
-WITHOUT_PAPER = {*BASES, "losses.WeightedSum", "perturbations.Step"}
+WITHOUT_PAPER = {
+    *BASES,
+    "losses.WeightedSum",
+    "metrics.TopKAccuracy",
+    "ops.linear_ranks",
+    "ops.linear_top_k",
+    "perturbations.Step",
+}
 # What is no object of Keras, or only a part of one, is not saved.
 NOT_SAVED = {*BASES, "perturbations.Step", "models.AdversarialDropoutMixin"}
 EACH_NAME = pytest.mark.parametrize("name", PUBLIC)
@@ -108,6 +116,7 @@ FLOORS = {
     "datasets": 2,
     "layers": 2,
     "metrics": 2,
+    "optimizers": 2,
     "schedules": 2,
     "losses": 3,
     "perturbations": 4,

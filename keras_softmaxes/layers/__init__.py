@@ -9,6 +9,7 @@ from ._gaussian_mixture import GaussianMixture as GaussianMixture
 from ._gsoftmax import GSoftmax as GSoftmax
 from ._head import Head as Head
 from ._lsoftmax import LSoftmax as LSoftmax
+from ._many_classes import ManyClasses as ManyClasses
 from ._norm_constraint import NormConstraint as NormConstraint
 from ._paired_gsoftmax import PairedGSoftmax as PairedGSoftmax
 from ._parameter_tying import ParameterTying as ParameterTying

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from ..support._arguments import MOST, Tensor, check_integer, check_seed, invalid
 from ..support._configuration import serializable
@@ -16,9 +17,10 @@ class Head(keras.layers.Layer):
     """Base of the heads: a last layer that hands its loss more than one tensor.
 
     A head turns features of shape (batch, ..., features) into a flat dict of named tensors. It
-    always has "probabilities", what the method means at inference, and "logits" where there are
-    such. The rest is what the method's own loss reads: a `keras_softmaxes.losses.HeadLoss` says it
-    by their names. `keras_softmaxes.models.Classifier` sends each to its place.
+    has "probabilities", what the method means at inference, and "logits" where there are such (but
+    for `keras_softmaxes.layers.ManyClasses`, which computes neither). The rest is what the method's
+    own loss reads: a `keras_softmaxes.losses.HeadLoss` says it by their names.
+    `keras_softmaxes.models.Classifier` sends each to its place.
 
     A head of your own overrides `call`, and `default_loss` if `compile` shall need no loss. Return
     tensors of at least float32, whatever the layer computes in: a softmax in half precision is what
@@ -68,6 +70,23 @@ class Head(keras.layers.Layer):
             ValueError: a head that has no such loss.
         """
         raise invalid("loss", f"one, as {type(self).__name__} has no `default_loss`", None)
+
+    def predictions(self, outputs: dict[str, Tensor]) -> Any:
+        """Return what `predict` and an exported model give of what the head returned."""
+        return outputs["probabilities"]
+
+    def first(self, outputs: dict[str, Tensor], k: int) -> dict[str, Tensor]:
+        """Return the k classes of the largest probabilities, and these.
+
+        Args:
+            outputs: what the head returned.
+            k: how many, from 1 to the number of classes.
+
+        Returns:
+            A dict of "classes", int32, and "probabilities", (..., k) each, the largest first.
+        """
+        probabilities, classes = ops.top_k(outputs["probabilities"], k)
+        return {"classes": ops.cast(classes, "int32"), "probabilities": probabilities}
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         """Return the shapes and types of the tensors that `call` returns."""

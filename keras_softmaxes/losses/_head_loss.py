@@ -1,6 +1,7 @@
 """What the losses share."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -18,9 +19,19 @@ from ..support._arguments import (
 from ..support._configuration import serializable
 from ..support._labels import SOFT, UNREADABLE, Labels, check_ignore_class, read_labels
 from ..support._tensors import weights_like
+from ._linear import (
+    LINEAR,
+    PER_CLASS,
+    are_linear,
+    linear_likelihood,
+    losses_by_rows,
+    of_any_shape,
+    read_linear,
+)
 
 # Of labels that were read, and of what the loss reads of a head: a number per example.
 Function = Callable[[Tensor, dict[str, Tensor]], Tensor]
+Functions = tuple[Function, Function]
 
 
 @serializable
@@ -109,7 +120,11 @@ class HeadLoss(keras.losses.Loss):
         self, y_true: Tensor, y_pred: Tensor | dict[str, Tensor], sample_weight: Tensor = None
     ) -> Tensor:
         """Return the weighted and reduced loss."""
-        functions = self._adjusted(self.call), self._adjusted(self.expectation)
+        y_pred = _named(y_pred)
+        functions: Functions = (self.call, self.expectation)
+        if are_linear(y_pred, self.reads):
+            functions = self._of_linear(self.of_linear)
+        functions = self._adjusted(functions[0]), self._adjusted(functions[1])
         names = self.reads, self.may_read
         data = y_true, y_pred, sample_weight
         return self._reduced(functions, names, data, self.reduction, self.class_weight)
@@ -128,9 +143,12 @@ class HeadLoss(keras.losses.Loss):
         def expected(rows: Tensor, outputs: dict[str, Tensor]) -> Tensor:
             return expected_negative_log_likelihood(rows, outputs["probabilities"])
 
+        reads = ("probabilities",)
+        functions: Functions = (likelihood, expected)
+        if are_linear(y_pred, reads):
+            functions = self._of_linear(linear_likelihood)
         data = y_true, y_pred, sample_weight
-        names = ("probabilities",), ()
-        return self._reduced((likelihood, expected), names, data, "sum_over_batch_size", None)
+        return self._reduced(functions, (reads, ()), data, "sum_over_batch_size", None)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the loss of each example.
@@ -157,21 +175,27 @@ class HeadLoss(keras.losses.Loss):
         Returns:
             (...).
         """
-        places = ops.arange(y_true.shape[-1], dtype="int32")
-        first = ops.cast(ops.argmax(y_true, axis=-1), "int32")
-        others = ops.where(places == ops.expand_dims(first, axis=-1), 0, y_true)
-        second = ops.cast(ops.argmax(others, axis=-1), "int32")
-        shares = ops.max(y_true, axis=-1), ops.max(others, axis=-1)
-        is_of_two = ops.sum(y_true, axis=-1) - sum(shares) < 1e-4
-        expected = f"rows of at most two classes, as {type(self).__name__} takes soft labels"
-        shares, first, second = checked(
-            (shares, first, second), is_of_two, "labels", expected, y_true
-        )
-        losses = sum(
-            ops.where(share == 0, 0, share * self.call(each, y_pred))
-            for share, each in zip(shares, (first, second), strict=True)
-        )
-        return ops.where(is_of_two, losses, float("nan"))
+        return _of_two_classes(self.call, type(self).__name__, y_true, y_pred)
+
+    def of_linear(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the loss of each example whose logits are linear, and never all there.
+
+        Here by tiles of examples with all their logits, which are handed to `call` and computed
+        once more for the gradient; a loss that needs only sums over the classes overrides it.
+
+        Args:
+            y_true: (batch,) int32, the class of each example.
+            y_pred: "features", (batch, features), "kernel", (K, features), and "bias", (K,), as
+                `keras_softmaxes.layers.ManyClasses` returns them; where it has drawn classes,
+                "sampled_classes" and "log_counts", (n,), too.
+
+        Returns:
+            (batch,).
+
+        Raises:
+            ValueError: drawn classes, of which a function of all logits can tell nothing.
+        """
+        return losses_by_rows(self, y_true, y_pred)
 
     def read(self, y_true: Tensor, y_pred: Tensor) -> Labels:
         """Return the labels as `call` and `expectation` take them, read once.
@@ -191,22 +215,30 @@ class HeadLoss(keras.losses.Loss):
         logits = {"logits", "margin_logits"} & y_pred.keys()
         return y_pred | {name: y_pred[name] + adjustment for name in logits}
 
+    def _of_linear(self, function: Function) -> Functions:
+        """Return a function of linear logits and its expectation, of examples of any shape."""
+        hard = of_any_shape(function)
+        return hard, partial(_of_two_classes, hard, f"{type(self).__name__} of linear logits")
+
     def _adjusted(self, function: Function) -> Function:
         numbers = self.logit_adjustment
         if numbers is None:
             return function
 
         def adjusted(labels: Tensor, outputs: dict[str, Tensor]) -> Tensor:
-            adjustment = _of_classes("logit_adjustment", numbers, outputs)
+            if set(LINEAR) <= outputs.keys():
+                adjustment = _of_classes("logit_adjustment", numbers, outputs["bias"])
+                return function(labels, outputs | {"bias": outputs["bias"] + adjustment})
+            adjustment = _of_classes("logit_adjustment", numbers, next(iter(outputs.values())))
             return function(labels, self.adjust(outputs, adjustment))
 
         return adjusted
 
     def _reduced(
         self,
-        functions: tuple[Function, Function],
+        functions: Functions,
         names: Any,
-        data: tuple[Any, ...],
+        data: tuple[Any, dict[str, Tensor], Any],
         reduction: Any,
         class_weight: Any,
     ) -> Tensor:
@@ -215,25 +247,23 @@ class HeadLoss(keras.losses.Loss):
         reduce = ReductionOnly(
             self.name, reduction, keras.backend.result_type(self.dtype, "float32")
         )
-        y_pred = y_pred if isinstance(y_pred, dict) else {"logits": y_pred}
         reads, may_read = names
         check_names(self, reads, y_pred)
-        outputs = {
-            name: ops.convert_to_tensor(y_pred[name], dtype=reduce.dtype)
-            for name in (*reads, *may_read)
-            if name in y_pred
-        }
-        first, masked = outputs[reads[0]], y_pred[reads[0]]
-        check_logits(reads[0], first)
-        outputs = dict(zip(outputs, alike(**outputs), strict=True))
+        if are_linear(y_pred, reads):
+            outputs, first = read_linear(y_pred, reduce.dtype)
+            masked = y_pred["features"]
+        else:
+            outputs, first = _read_each(y_pred, (*reads, *may_read), reduce.dtype)
+            masked = y_pred[reads[0]]
         labels = self.read(y_true, first)
         counted = None if self.ignore_class is None else labels.classes != self.ignore_class
         if counted is not None:
             # What is ignored may hold NaN, of which no zero weight would rid the gradient.
             is_kept = ops.expand_dims(counted, axis=-1)
-            outputs = {name: ops.where(is_kept, each, 0) for name, each in outputs.items()}
+            of_examples = outputs.keys() - PER_CLASS
+            outputs |= {name: ops.where(is_kept, outputs[name], 0) for name in of_examples}
             labels = labels._replace(classes=ops.where(counted, labels.classes, 0))
-        of_classes, labels = _weighted(class_weight, labels, outputs)
+        of_classes, labels = _weighted(class_weight, labels, first)
         losses = _hard_or_soft(functions, labels, outputs)
         weights = None
         if counted is not None:
@@ -267,15 +297,48 @@ class ReductionOnly(keras.losses.Loss):
 
 def check_names(loss: Any, reads: Iterable[str], names: Iterable[str]) -> None:
     """Raise ValueError unless the names of a head's tensors hold all that a loss reads."""
-    if not set(reads) <= set(names):
+    if not set(reads) <= set(names) and not are_linear(names, reads):
         owner = type(loss).__name__
         expected = f"a head that returns {_listed(reads)}, which `{owner}` reads"
         raise invalid("loss", expected, f"{owner}, of a head that returns {_listed(names)}")
 
 
-def _hard_or_soft(
-    functions: tuple[Function, Function], labels: Labels, outputs: dict[str, Tensor]
+def _named(y_pred: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
+    return y_pred if isinstance(y_pred, dict) else {"logits": y_pred}
+
+
+def _read_each(
+    y_pred: dict[str, Tensor], names: Iterable[str], dtype: Any
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the tensors that a loss reads, (..., K) each, and the first of them."""
+    outputs = {
+        name: ops.convert_to_tensor(y_pred[name], dtype=dtype) for name in names if name in y_pred
+    }
+    first, like = next(iter(outputs.items()))
+    check_logits(first, like)
+    return dict(zip(outputs, alike(**outputs), strict=True)), like
+
+
+def _of_two_classes(
+    function: Function, owner: str, rows: Tensor, outputs: dict[str, Tensor]
 ) -> Tensor:
+    """Return the expected value of a function of classes, of rows of at most two."""
+    places = ops.arange(rows.shape[-1], dtype="int32")
+    first = ops.cast(ops.argmax(rows, axis=-1), "int32")
+    others = ops.where(places == ops.expand_dims(first, axis=-1), 0, rows)
+    second = ops.cast(ops.argmax(others, axis=-1), "int32")
+    shares = ops.max(rows, axis=-1), ops.max(others, axis=-1)
+    is_of_two = ops.sum(rows, axis=-1) - sum(shares) < 1e-4
+    expected = f"rows of at most two classes, as {owner} takes soft labels"
+    shares, first, second = checked((shares, first, second), is_of_two, "labels", expected, rows)
+    losses = sum(
+        ops.where(share == 0, 0, share * function(each, outputs))
+        for share, each in zip(shares, (first, second), strict=True)
+    )
+    return ops.where(is_of_two, losses, float("nan"))
+
+
+def _hard_or_soft(functions: Functions, labels: Labels, outputs: dict[str, Tensor]) -> Tensor:
     """Return the losses of classes, as long as no row of the batch is soft."""
     hard, soft = functions
     is_readable = labels.classes != UNREADABLE
@@ -297,9 +360,7 @@ def _hard_or_soft(
     return ops.where(is_readable, losses, float("nan"))
 
 
-def _weighted(
-    class_weight: Any, labels: Labels, outputs: dict[str, Tensor]
-) -> tuple[Tensor | None, Labels]:
+def _weighted(class_weight: Any, labels: Labels, like: Tensor) -> tuple[Tensor | None, Labels]:
     """Return the weights of the examples, and their labels.
 
     A soft label p weighs sum_k w_k p_k, and is then w_k p_k over that sum: their product is the
@@ -307,7 +368,7 @@ def _weighted(
     """
     if class_weight is None:
         return None, labels
-    weights = _of_classes("class_weight", class_weight, outputs)
+    weights = _of_classes("class_weight", class_weight, like)
     if labels.rows is None:
         return ops.take(weights, ops.maximum(labels.classes, 0)), labels
     rows = labels.rows * weights
@@ -317,8 +378,7 @@ def _weighted(
     return total, labels._replace(rows=rows)
 
 
-def _of_classes(argument: str, numbers: list[float], outputs: dict[str, Tensor]) -> Tensor:
-    like = next(iter(outputs.values()))
+def _of_classes(argument: str, numbers: list[float], like: Tensor) -> Tensor:
     if len(numbers) != like.shape[-1]:
         raise invalid(argument, f"{like.shape[-1]} numbers, one per class", f"{len(numbers)}")
     return ops.convert_to_tensor(numbers, dtype=like.dtype)

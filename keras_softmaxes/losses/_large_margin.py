@@ -10,10 +10,13 @@ from ..ops._large_margin import (
     large_margin_cross_entropy_of,
     large_margin_divergence,
 )
-from ..support._arguments import Tensor, check_not_negative, check_share
+from ..ops._linear_cross_entropy import linear_cross_entropy_of
+from ..ops._sampled_cross_entropy import sampled_cross_entropy_of
+from ..support._arguments import Tensor, check_not_negative, check_share, invalid
 from ..support._configuration import serializable
 from ..support._xla import xla_compiled, xla_compiled_with_gradient
 from ._head_loss import HeadLoss
+from ._linear import LINEAR, SAMPLED, are_sampled
 
 _divergence = xla_compiled(large_margin_divergence)
 
@@ -107,6 +110,27 @@ class LargeMarginCrossentropy(HeadLoss):
         """Return the expected loss of soft labels, (...)."""
         settings = self.weight, self.divergence, self.bias, self.label_smoothing
         return _expectation(y_true, y_pred, *settings)
+
+    def of_linear(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the loss of each example whose logits are linear, by tiles of classes, (batch,).
+
+        Of drawn classes it is the plain cross-entropy, `keras_softmaxes.ops.sampled_cross_entropy`,
+        with the bias.
+
+        Raises:
+            ValueError: drawn classes, where there is a weight or label smoothing, which are of all.
+        """
+        features, kernel, bias = (y_pred[name] for name in LINEAR)
+        if are_sampled(y_pred):
+            if self.weight or self.label_smoothing:
+                expected = "weight=0.0 and label_smoothing=0.0 where classes are drawn"
+                raise invalid("loss", expected, f"{self.weight}, {self.label_smoothing}")
+            classes, log_counts = (y_pred[name] for name in SAMPLED)
+            return sampled_cross_entropy_of(
+                y_true, features, kernel, bias, classes, log_counts, self.bias
+            )
+        settings = self.weight, self.divergence, self.bias, self.label_smoothing
+        return linear_cross_entropy_of(y_true, features, kernel, bias, *settings)
 
 
 @serializable

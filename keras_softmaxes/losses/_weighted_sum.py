@@ -75,6 +75,13 @@ class WeightedSum(HeadLoss):
             for weight, loss in zip(self.weights, self.losses, strict=True)
         )
 
+    def of_linear(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        """Return the weighted sum of each example whose logits are linear, (batch,)."""
+        return sum(
+            weight * loss.of_linear(y_true, y_pred)
+            for weight, loss in zip(self.weights, self.losses, strict=True)
+        )
+
     def adjust(self, y_pred: dict[str, Tensor], adjustment: Tensor) -> dict[str, Tensor]:
         """Return the tensors as each of the losses adjusts what it reads."""
         adjusted = dict(y_pred)

@@ -5,3 +5,4 @@ from ._dropout_ensemble import dropout_ensemble as dropout_ensemble
 from ._monte_carlo import monte_carlo as monte_carlo
 from ._perturbation_mixin import AdversarialDropoutMixin as AdversarialDropoutMixin
 from ._perturbation_mixin import PerturbationMixin as PerturbationMixin
+from ._top_k import top_k as top_k

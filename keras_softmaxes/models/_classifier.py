@@ -26,6 +26,7 @@ class HeadMetrics:
 
     metrics: tuple[Any, ...] = ()
     weighted_metrics: tuple[Any, ...] = ()
+    of_probabilities: bool = False  # whether there are others, which read these
 
 
 @serializable
@@ -127,7 +128,8 @@ class Classifier(keras.Model):
         super().compile(
             optimizer, loss=loss, metrics=others, weighted_metrics=weighted_others, **kwargs
         )
-        self._reading = HeadMetrics(tuple(reading), tuple(weighted_reading))
+        of_probabilities = bool(others or weighted_others)
+        self._reading = HeadMetrics(tuple(reading), tuple(weighted_reading), of_probabilities)
 
     def _check_loss(self, loss: Any) -> None:
         """Refuse a loss that does not read what the head returns, as far as that is known."""
@@ -214,15 +216,21 @@ class Classifier(keras.Model):
             metric.update_state(y, _read_by(metric, y_pred))
         for metric in self._reading.weighted_metrics:
             metric.update_state(y, _read_by(metric, y_pred), sample_weight)
-        return super().compute_metrics(x, y, y_pred["probabilities"], sample_weight)
+        if "probabilities" not in y_pred and self._reading.of_probabilities:
+            expected = (
+                f"metrics that read {', '.join(map(repr, y_pred))}, as "
+                "`keras_softmaxes.metrics.TopKAccuracy`: no probability is computed"
+            )
+            raise invalid("metrics", expected, "metrics of probabilities")
+        return super().compute_metrics(x, y, y_pred.get("probabilities"), sample_weight)
 
     def predict_step(self, *args: Any) -> Any:
-        """Return the probabilities of one batch."""
+        """Return the head's predictions of one batch, the probabilities."""
         outputs = super().predict_step(*args)
         if keras.backend.backend() == "jax":
             outputs, state = outputs
-            return outputs["probabilities"], state
-        return outputs["probabilities"]
+            return self.head.predictions(outputs), state
+        return self.head.predictions(outputs)
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Export the model for inference; the artifact serves the probabilities alone.
@@ -256,9 +264,11 @@ class Classifier(keras.Model):
     def get_compile_config(self) -> dict[str, Any]:
         """Return the arguments of `compile`, none of a model that was not compiled."""
         config = super().get_compile_config()
-        for name, reading in vars(self._reading).items():
+        for name in ("metrics", "weighted_metrics"):
+            reading = getattr(self._reading, name)
             if config and reading:
-                config[name] = [*config[name], *map(keras.saving.serialize_keras_object, reading)]
+                given = config[name] or []
+                config[name] = [*given, *map(keras.saving.serialize_keras_object, reading)]
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -280,11 +290,12 @@ class Served(keras.Model):
         self.parts = classifier.layers
         self.classifier_variables = classifier.variables
         self.outputs_of = partial(classifier.__call__, training=False)
+        self.predictions_of = classifier.head.predictions
         self.built = True  # which a classifier with an input signature is
 
-    def call(self, inputs: Any) -> Tensor:
-        """Return the class probabilities."""
-        return self.outputs_of(inputs)["probabilities"]
+    def call(self, inputs: Any) -> Any:
+        """Return the head's predictions."""
+        return self.predictions_of(self.outputs_of(inputs))
 
 
 def _split(metrics: Any) -> tuple[list[Any], Any]:
@@ -292,14 +303,16 @@ def _split(metrics: Any) -> tuple[list[Any], Any]:
     given = metrics if isinstance(metrics, list | tuple) else [metrics]
     reading = [metric for metric in given if hasattr(metric, "reads")]
     others = [metric for metric in given if not hasattr(metric, "reads")]
-    return reading, others if reading else metrics
+    return reading, (others or None) if reading else metrics
 
 
-def _read_by(metric: Any, outputs: dict[str, Tensor]) -> Tensor:
-    if metric.reads not in outputs:
+def _read_by(metric: Any, outputs: dict[str, Tensor]) -> Any:
+    """Return the tensor that a metric reads, or a dict of those where it names several."""
+    names = (metric.reads,) if isinstance(metric.reads, str) else metric.reads
+    if not set(names) <= set(outputs):
         expected = f"metrics of what the head returns, {', '.join(map(repr, outputs))}"
-        raise invalid("metrics", expected, f"{metric.name!r}, of {metric.reads!r}")
-    return outputs[metric.reads]
+        raise invalid("metrics", expected, f"{metric.name!r}, of {', '.join(map(repr, names))}")
+    return outputs[metric.reads] if names == (metric.reads,) else {n: outputs[n] for n in names}
 
 
 def _input_spec(tensor: keras.KerasTensor) -> keras.InputSpec:

@@ -6,6 +6,8 @@ import keras
 from keras import ops
 
 from ..losses import HeadLoss
+from ..losses._linear import LINEAR, are_linear
+from ..ops._tiles import Linear, logits_spec
 from ..support._arguments import Tensor, static_shape
 from ..support._replicas import after, replica_count
 from ..support._tensors import weights_like
@@ -34,11 +36,9 @@ def read_ahead(
     axes = len(spec.shape) - 1
     if not axes <= len(static_shape("labels", labels)) <= axes + 1:
         return tuple(loss.read(labels, spec))
-    examples = ops.shape(labels)[:axes]
-    read = loss.read(labels, ops.zeros((*examples, spec.shape[-1]), spec.dtype))
     if sample_weight is not None:
-        weights_like(sample_weight, ops.zeros(examples, spec.dtype))
-    return tuple(read)
+        weights_like(sample_weight, ops.zeros(ops.shape(labels)[:axes], spec.dtype))
+    return tuple(loss.read(labels, spec))
 
 
 def write_step(
@@ -57,7 +57,7 @@ def write_step(
     Returns:
         The values of all metrics.
     """
-    rows = ops.shape(keras.tree.flatten(data[2])[0])[0]
+    rows = ops.shape(keras.tree.flatten(data[0])[0])[0]
     with after(list(means.values())):
         for mean, loss in means.items():
             mean.update_state(loss * replica_count(), sample_weight=rows)
@@ -70,7 +70,10 @@ def write_step(
 def spec_of(model: Any) -> keras.KerasTensor | None:
     """Return the shape and type of what the loss of a built model reads first, if it tells them."""
     if isinstance(model.loss, HeadLoss) and hasattr(model, "outputs_spec"):
-        return model.outputs_spec.get(model.loss.reads[0])
+        outputs, first = model.outputs_spec, model.loss.reads[0]
+        if are_linear(outputs, model.loss.reads):
+            return logits_spec(Linear(*(outputs[name] for name in LINEAR)))
+        return outputs.get(first)
     outputs = getattr(model, "outputs", None)
     return outputs[0] if outputs else None
 

@@ -14,10 +14,14 @@ from ._gsoftmax import gsoftmax_logits as gsoftmax_logits
 from ._large_margin import large_margin_cross_entropy as large_margin_cross_entropy
 from ._large_margin import large_margin_divergence as large_margin_divergence
 from ._large_margin import margin_bias as margin_bias
+from ._linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
+from ._linear_top_k import linear_ranks as linear_ranks
+from ._linear_top_k import linear_top_k as linear_top_k
 from ._lsoftmax import lsoftmax_cross_entropy as lsoftmax_cross_entropy
 from ._lsoftmax import lsoftmax_logits as lsoftmax_logits
 from ._mean_multiclass_hinge import mean_multiclass_hinge as mean_multiclass_hinge
 from ._paired_gsoftmax import paired_cross_entropy as paired_cross_entropy
+from ._sampled_cross_entropy import sampled_cross_entropy as sampled_cross_entropy
 from ._separability import compactness as compactness
 from ._separability import separability as separability
 from ._separability import separability_ratio as separability_ratio

@@ -1,5 +1,7 @@
 """The likelihood of labels under class probabilities."""
 
+import math
+
 import keras
 import ml_dtypes
 from keras import ops
@@ -12,6 +14,11 @@ from ._soft_labels import expectation
 def log(probabilities: Tensor) -> Tensor:
     """Return the logarithm, that of the smallest normal number of the type for what is below it."""
     return ops.log(ops.maximum(probabilities, float(_finfo(probabilities).tiny)))
+
+
+def bounded(likelihoods: Tensor) -> Tensor:
+    """Return negative log-likelihoods, at most that of the smallest normal number of the type."""
+    return ops.minimum(likelihoods, -math.log(float(_finfo(likelihoods).tiny)))
 
 
 def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:

@@ -53,8 +53,14 @@ def predictions(outputs: Any, loss: Any) -> Tensor:
         Probabilities, where `outputs` are the dict of a head or the loss reads logits
         (their softmax, whatever a loss such as `keras_softmaxes.losses.SparsemaxLoss` makes of
         them); else the outputs as they are.
+
+    Raises:
+        ValueError: the dict of a head that computes no probabilities, as that of many classes.
     """
     if isinstance(outputs, dict):
+        if "probabilities" not in outputs:
+            expected = "a head that returns 'probabilities', which the term compares"
+            raise invalid("model", expected, f"one of {', '.join(map(repr, outputs))}")
         return at_least_float32(outputs["probabilities"])
     outputs = at_least_float32(outputs)
     if not _reads_logits(loss):

@@ -171,7 +171,7 @@ def alike(**tensors: Tensor) -> tuple[Tensor, ...]:
 def _of_shape(tensor: Tensor, like: Tensor) -> Tensor:
     """Return a tensor of the shape of another, which nothing can broadcast."""
     known = None not in (*tensor.shape, *like.shape)
-    if known or isinstance(tensor, keras.KerasTensor):
+    if known or isinstance(tensor, keras.KerasTensor) or isinstance(like, keras.KerasTensor):
         return tensor
     # TensorFlow would leave out a reshape that adds no axis.
     return ops.squeeze(ops.reshape(tensor, (*ops.shape(like), 1)), axis=-1)

@@ -1,5 +1,6 @@
 """Types, shapes and weights of tensors."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -41,6 +42,33 @@ def how_many(chosen: Tensor, like: Tensor) -> Tensor:
         (..., 1).
     """
     return ops.sum(ops.cast(chosen, like.dtype), axis=-1, keepdims=True)
+
+
+def pulled_back(function: Callable[[Tensor], Tensor], tensor: Tensor, upstream: Tensor) -> Tensor:
+    """Return the gradient of a function's value, weighted by what comes from above, for a tensor.
+
+    Args:
+        function: of the tensor, differentiable.
+        tensor: where it is differentiated.
+        upstream: the weights, of the shape of the function's value.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        _, pull = jax.vjp(function, tensor)
+        return pull(upstream)[0]
+    if keras.backend.backend() == "torch":
+        import torch
+
+        leaf = tensor.detach().requires_grad_()
+        with torch.enable_grad():
+            return torch.autograd.grad(function(leaf), leaf, upstream)[0]
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(tensor)
+        value = function(tensor)
+    return tape.gradient(value, tensor, upstream, unconnected_gradients="zero")
 
 
 def largest(values: Tensor) -> Tensor:

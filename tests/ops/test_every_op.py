@@ -52,6 +52,10 @@ OF_OTHER_SHAPES = {
     "adversarial_mask",  # of units, and not of float32
     "average_precision",  # of all examples
     "compactness",  # of the classes alone
+    "linear_cross_entropy",  # of features
+    "linear_ranks",
+    "linear_top_k",
+    "sampled_cross_entropy",
     "separability",
     "separability_ratio",
     "super_symmetric_projection",

@@ -1,0 +1,220 @@
+"""The head of 10^5 to 10^6 classes, whose logits are never all there."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..ops._class_sampling import cumulative_frequencies, drawn_classes, log_uniform
+from ..ops._linear_top_k import linear_top_k
+from ..support._arguments import (
+    Tensor,
+    check_boolean,
+    check_integer,
+    check_numbers,
+    check_positive,
+    check_seed,
+    invalid,
+)
+from ..support._configuration import serializable
+from ..support._tensors import at_least_float32
+from ._head import Head
+from ._random import Seeded, draw_uniform
+
+FEWEST = 10_000  # classes that are worth tiles
+
+
+@serializable
+class ManyClasses(Seeded, Head):
+    """Softmax over so many classes that their logits are never all there.
+
+    Replaces the last `Dense(classes)` of a classifier. Its logits are f = h W' + b, of features h.
+    It does not compute them, but hands its loss what they are made of, and the loss goes through
+    tiles of classes: nothing of the size (batch, classes) is stored, forward or backward.
+    `LargeMarginCrossentropy` (its own loss, with weight 0, the plain cross-entropy) needs sums over
+    the classes alone; any other `keras_softmaxes.losses.HeadLoss` that reads logits or
+    probabilities has some examples' logits at a time. Of soft labels a row may hold two classes.
+
+    In evaluation the negative log-likelihood goes through tiles too. `predict` and an exported
+    model give the first classes of each example; `keras_softmaxes.models.top_k` gives as many as it
+    is asked for. Metrics of probabilities cannot be had: `keras_softmaxes.metrics.TopKAccuracy` has
+    the accuracy by one more pass through the classes.
+
+    With `sampled` a training step reads the rows of the targets and of drawn classes alone: the
+    sampled softmax (`keras_softmaxes.ops.sampled_cross_entropy`). On TensorFlow the gradient is
+    sparse, and `keras_softmaxes.optimizers.RowWiseAdam` leaves the other rows alone. Evaluation and
+    prediction are exact.
+
+    Below 10,000 classes tiles do not pay: there the head is `dense`, with logits and probabilities
+    as every other head has them.
+
+    Args:
+        units: the number of classes C, at least 2.
+        dense: whether logits and probabilities are computed for all classes at once; `predict` then
+            gives all probabilities. None is True below 10,000 classes where none are drawn.
+        top_k: how many classes `predict` and an exported model give, unless it is dense.
+        sampled: how many classes n are drawn for each batch in training, or None for all.
+        sampled_by: how often each is drawn: "uniform", "log_uniform" (Zipf's law, for classes from
+            the most frequent to the rarest), or a number above 0 for each class, as its frequency.
+        seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
+        kernel_initializer: initialiser of the kernel, (C, features), a row a class.
+        bias_initializer: initialiser of the bias.
+        kernel_regularizer: regulariser of the kernel. It acts on all rows, in each step.
+        bias_regularizer: regulariser of the bias.
+        **kwargs: the arguments of every Keras layer.
+
+    Input:
+        Features of shape (batch, ..., features).
+
+    Output:
+        A dict of "features", (batch, ..., features), "kernel", (C, features), and "bias", (C,); in
+        training with `sampled` "sampled_classes" and the logarithms of how often each is expected,
+        "log_counts", (n,). Where it is dense, "logits" and "probabilities", (batch, ..., C).
+
+    Raises:
+        ValueError: units that are not an integer of at least 2; a top_k or sampled that is not one
+            from 1 to as many; drawn classes of a dense head; another `sampled_by`.
+
+    Example:
+        >>> import keras_softmaxes as ks
+        >>> network = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, "relu")])
+        >>> model = ks.models.Classifier(network, ks.layers.ManyClasses(100_000, top_k=3))
+        >>> model.compile("adam", metrics=[ks.metrics.TopKAccuracy()])
+        >>> model.predict(keras.ops.ones((2, 64)), verbose=0)["classes"].shape
+        (2, 3)
+
+    Reference:
+        Jean et al., On Using Very Large Target Vocabulary for Neural Machine Translation, ACL 2015
+        (https://arxiv.org/abs/1412.2007), for the drawn classes.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        dense: bool | None = None,
+        top_k: int = 10,
+        sampled: int | None = None,
+        sampled_by: str | Sequence[float] = "uniform",
+        seed: int | None = None,
+        kernel_initializer: Any = "zeros",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, **kwargs)
+        self.dense = None if dense is None else check_boolean("dense", dense)
+        self.sampled = _check_sampled(sampled, units, dense)
+        few = self.units < FEWEST and sampled is None
+        self.is_dense: bool = few if dense is None else dense
+        most = math.inf if self.is_dense else units
+        self.top_k = int(check_integer("top_k", top_k, least=1, most=most))
+        self.sampled_by = _check_frequencies(sampled_by, units)
+        self.seed = check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the kernel and the bias, and the table that classes are drawn by."""
+        super().build(input_shape)
+        # Not cast: a copy of all classes in half precision would save nothing.
+        self.kernel = self.add_weight(
+            shape=(self.units, input_shape[-1]),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            autocast=False,
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(self.units,),
+            initializer=self.bias_initializer,
+            regularizer=self.bias_regularizer,
+            autocast=False,
+            name="bias",
+        )
+        if self.sampled is not None:
+            cumulative = cumulative_frequencies(_frequencies(self.sampled_by, self.units))
+            self.total = int(cumulative[-1])
+            self.cumulative = self.add_weight(
+                shape=(self.units,),
+                initializer=lambda shape, dtype: ops.convert_to_tensor(cumulative, dtype=dtype),
+                dtype="int32",
+                trainable=False,
+                name="cumulative_frequencies",
+            )
+
+    def call(self, features: Tensor, training: bool = False) -> dict[str, Tensor]:
+        """Return what makes the logits or, where the head is dense, these and probabilities."""
+        if self.is_dense:
+            kernel, bias = (ops.cast(each, features.dtype) for each in (self.kernel, self.bias))
+            logits = at_least_float32(ops.matmul(features, ops.transpose(kernel)) + bias)
+            return {"probabilities": ops.softmax(logits, axis=-1), "logits": logits}
+        linear = {"features": features, "kernel": self.kernel, "bias": self.bias}
+        outputs = {name: at_least_float32(each) for name, each in linear.items()}
+        if training and self.sampled is not None:
+            uniform = draw_uniform((self.sampled,), "float32", self.seed_generator)
+            drawn = drawn_classes(uniform, ops.convert_to_tensor(self.cumulative), self.total)
+            outputs |= {"sampled_classes": drawn[0], "log_counts": drawn[1]}
+        return outputs
+
+    def predictions(self, outputs: dict[str, Tensor]) -> Any:
+        """Return a dict of the first "classes" and their "probabilities", (..., top_k) each.
+
+        Where the head is dense, the probabilities of all classes, (..., C).
+        """
+        return super().predictions(outputs) if self.is_dense else self.first(outputs, self.top_k)
+
+    def first(self, outputs: dict[str, Tensor], k: int) -> dict[str, Tensor]:
+        """Return the k classes of the largest probabilities, and these.
+
+        Args:
+            outputs: what the head returned.
+            k: how many, from 1 to C.
+
+        Returns:
+            A dict of "classes" and "probabilities", (..., k) each, the largest first.
+        """
+        if self.is_dense:
+            return super().first(outputs, k)
+        features, kernel, bias = (outputs[name] for name in ("features", "kernel", "bias"))
+        classes, probabilities = linear_top_k(features, kernel, bias, k)
+        return {"classes": classes, "probabilities": probabilities}
+
+    def default_loss(self) -> keras.Loss:
+        """Return the plain cross-entropy."""
+        from ..losses import LargeMarginCrossentropy
+
+        return LargeMarginCrossentropy(weight=0.0)
+
+
+def _check_sampled(sampled: int | None, units: int, dense: bool | None) -> int | None:
+    if sampled is not None and dense:
+        raise invalid("dense", "False or None where classes are drawn", dense)
+    return None if sampled is None else int(check_integer("sampled", sampled, 1, units))
+
+
+def _check_frequencies(sampled_by: Any, units: int) -> str | list[float]:
+    """Return the name of frequencies, or numbers, one per class."""
+    if isinstance(sampled_by, str):
+        if sampled_by not in ("uniform", "log_uniform"):
+            expected = "'uniform', 'log_uniform' or a number above 0 for each class"
+            raise invalid("sampled_by", expected, repr(sampled_by))
+        return sampled_by
+    numbers = check_numbers("sampled_by", sampled_by) or []
+    if len(numbers) != units:
+        raise invalid("sampled_by", f"{units} numbers, one per class", f"{len(numbers)}")
+    check_positive("sampled_by", min(numbers))
+    return numbers
+
+
+def _frequencies(sampled_by: str | list[float], units: int) -> Any:
+    if isinstance(sampled_by, str):
+        return log_uniform(units) if sampled_by == "log_uniform" else np.ones(units)
+    return sampled_by

@@ -1,0 +1,3 @@
+"""The optimizers."""
+
+from ._row_wise import RowWiseAdam as RowWiseAdam
