@@ -19,6 +19,7 @@ import argparse
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,14 @@ class Recipe:
     """How a dataset is learned.
 
     Attributes:
+        network: leads from the images to the features.
         train_size: how many training images there are, the first of each class.
         validation_size: how many images of the training set after these fit the temperature.
         epochs: of the training.
         outliers: the dataset whose test images the models should not be sure of, or None.
     """
 
+    network: Network
     train_size: int
     validation_size: int
     epochs: int
@@ -58,9 +61,9 @@ class Recipe:
 
 
 RECIPES = {
-    "digits": Recipe(300, 300, 60, None),
-    "mnist": Recipe(1000, 1000, 60, "fashion_mnist"),
-    "fashion_mnist": Recipe(5000, 1000, 20, "mnist"),
+    "digits": Recipe(networks.small_convnet, 300, 300, 60, None),
+    "mnist": Recipe(networks.batch_normalised_convnet, 1000, 1000, 40, "fashion_mnist"),
+    "fashion_mnist": Recipe(networks.batch_normalised_convnet, 5000, 1000, 10, "mnist"),
 }
 # The outputs that each training gives.
 OUTPUTS = {
@@ -106,7 +109,8 @@ def main() -> None:
     runs = Runs(args.out or f"results/uncertainty/{args.dataset}", settings)
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
-        predict = predictor(method, splits.train, args.epochs, callbacks, seed)
+        fit = partial(trained, recipe.network, epochs=args.epochs, callbacks=callbacks)
+        predict = predictor(method, splits.train, fit, seed)
         found = {
             f"{output} {part}": probabilities
             for part, images in splits.to_predict().items()
@@ -150,27 +154,23 @@ def predictions_path(folder: Path, method: str, seed: int) -> Path:
     return folder / "runs" / f"{method}-{seed}.npz"
 
 
-Predictor = Callable[[np.ndarray], dict[str, np.ndarray]]
-
-
 def predictor(
     method: str,
     train: tuple[np.ndarray, np.ndarray],
-    epochs: int,
-    callbacks: list[keras.callbacks.Callback],
+    fit: Callable[..., keras.Model],
     seed: int,
-) -> Predictor:
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """Train a method and return what gives the probabilities of its outputs, by their names."""
     x, y = train
     if method == "bag":
         rows = np.random.default_rng(seed).integers(0, len(y), (BAGGED, len(y)))
-        bag = [trained("softmax", x[each], y[each], epochs, callbacks) for each in rows]
+        bag = [fit("softmax", x[each], y[each]) for each in rows]
         return lambda images: {"bag": np.mean([predicted(each, images) for each in bag], axis=0)}
-    model = trained(method, x, y, epochs, callbacks)
+    model = fit(method, x, y)
     if method == "dropmax":
         return lambda images: {
             "dropmax": predicted(model, images),
-            "monte_carlo": ks.models.monte_carlo(model, images, SAMPLES, seed=seed)["mean"],
+            "monte_carlo": monte_carlo(model, images, seed),
         }
     if method == "dropout":
         return lambda images: {
@@ -181,15 +181,14 @@ def predictor(
 
 
 def trained(
+    network: Network,
     method: str,
     x: np.ndarray,
     y: np.ndarray,
     epochs: int,
     callbacks: list[keras.callbacks.Callback],
 ) -> keras.Model:
-    model = methods.build(
-        methods.METHODS[method], networks.small_convnet, x.shape[1:], int(y.max()) + 1
-    )
+    model = methods.build(methods.METHODS[method], network, x.shape[1:], int(y.max()) + 1)
     steps = math.ceil(len(y) / BATCH_SIZE) * epochs
     schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     methods.METHODS[method].compile(model, keras.optimizers.Adam(schedule))
@@ -201,13 +200,17 @@ def predicted(model: keras.Model, images: np.ndarray) -> np.ndarray:
     return methods.serving(model).predict(images, batch_size=1000, verbose=0)
 
 
+def monte_carlo(model: keras.Model, images: np.ndarray, seed: int) -> np.ndarray:
+    return ks.models.monte_carlo(model, images, SAMPLES, batch_size=2000, seed=seed)["mean"]
+
+
 def dropout_ensemble(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return the ensemble's mean; what is below the one dropout is computed once."""
     (dropout,) = (each for each in model.layers if isinstance(each, ks.layers.AdversarialDropout))
     below = keras.Model(model.input, dropout.input)
     above = keras.Model(dropout.input, methods.serving(model).output)
     features = below.predict(images, batch_size=1000, verbose=0)
-    return ks.models.dropout_ensemble(above, features, samples=SAMPLES, batch_size=1000)["mean"]
+    return ks.models.dropout_ensemble(above, features, samples=SAMPLES, batch_size=2000)["mean"]
 
 
 if __name__ == "__main__":

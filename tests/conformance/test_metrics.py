@@ -312,7 +312,9 @@ def make_model(kind, **arguments):
     cases = {name: case for name, case in CASES.items() if case.measured == kind}
     model = keras.Sequential([keras.Input((CLASSES,)), keras.layers.Activation("linear")])
     model.compile(
-        loss="binary_crossentropy" if kind == "several labels" else "sparse_categorical_crossentropy",
+        loss="binary_crossentropy"
+        if kind == "several labels"
+        else "sparse_categorical_crossentropy",
         metrics=[case.make(name=name) for name, case in cases.items()],
         weighted_metrics=[case.make(name=f"weighted_{name}") for name, case in cases.items()],
         **arguments,
