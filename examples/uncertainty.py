@@ -10,14 +10,14 @@ ensemble. Each is judged raw and with one temperature, fitted on validation imag
 negative log-likelihood, Brier score, expected calibration error, area under the risk-coverage
 curve, and, for MNIST and Fashion-MNIST, how well the confidence tells images of the other one.
 
-Trains what is missing, so it can be interrupted and run again. Prints means and ratios to softmax
-with 95 % intervals over the seeds, writes results.json and results.csv, and draws reliability
-diagrams and risk-coverage curves.
+Trains what is missing, so it can be interrupted and run again. Prints means, writes them and the
+ratios to softmax in the same form, with 95 % intervals over the seeds, as JSON and each run as CSV,
+and draws reliability diagrams and risk-coverage curves.
 """
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,13 @@ import keras
 import methods
 import networks
 import numpy as np
-from runs import Runs
+import report
+import uncertainty_plots
+from intervals import mean_interval, ratio_interval
+from rich.console import Console
+from rich.table import Table
+from runs import Runs, versions, write_json
+from sklearn.metrics import roc_auc_score
 
 import keras_softmaxes as ks
 
@@ -38,7 +44,10 @@ SAMPLES = 100  # of DropMax's masks and of dropout's
 BAGGED = 5
 OUTLIERS = 2000
 
+TINY = float(np.finfo("float32").tiny)
+
 Network = Callable[[keras.KerasTensor], keras.KerasTensor]
+Predictions = dict[str, np.ndarray]  # class probabilities, by what they are of
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,27 @@ OUTPUTS = {
     "dropmax": ["dropmax", "monte_carlo"],
     "dropout": ["dropout", "dropout_ensemble"],
     "bag": ["bag"],
+}
+
+TITLES = {
+    "softmax": "Softmax",
+    "large_margin": "Large margin 0.3",
+    "dropmax": "DropMax",
+    "monte_carlo": "DropMax, Monte Carlo",
+    "dropout": "Dropout 0.5",
+    "dropout_ensemble": "Dropout's ensemble",
+    "bag": "Bag of five softmaxes",
+}
+# What the printed table has of what is measured.
+MEASURES = {
+    "test_error": "error, %",
+    "negative_log_likelihood": "NLL",
+    "brier_score": "Brier",
+    "calibration_error": "ECE",
+    "aurc": "AURC",
+    "auroc": "AUROC",
+    "fpr_95": "FPR 95",
+    "temperature": "T",
 }
 
 
@@ -119,7 +149,20 @@ def main() -> None:
         np.savez_compressed(predictions_path(runs.folder, method, seed), **found)
         return {}
 
-    results = runs.complete(list(OUTPUTS), list(range(args.seeds)), args.epochs, train)
+    runs.complete(list(OUTPUTS), list(range(args.seeds)), args.epochs, train)
+    forms = {
+        output: {"raw": of_seeds, "temperature": [calibrated(each, splits) for each in of_seeds]}
+        for method, outputs in OUTPUTS.items()
+        for output in outputs
+        for of_seeds in [read(runs.folder, method, output, range(args.seeds))]
+    }
+    judgements = {
+        output: {form: [judged(each, splits) for each in of_form[form]] for form in of_form}
+        for output, of_form in forms.items()
+    }
+    title = f"{args.dataset}, {recipe.train_size:,} training images"
+    write(judgements, settings, title, runs.folder)
+    uncertainty_plots.draw(forms, splits.test[1], TITLES, title, runs.folder)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -211,6 +254,106 @@ def dropout_ensemble(model: keras.Model, images: np.ndarray) -> np.ndarray:
     above = keras.Model(dropout.input, methods.serving(model).output)
     features = below.predict(images, batch_size=1000, verbose=0)
     return ks.models.dropout_ensemble(above, features, samples=SAMPLES, batch_size=2000)["mean"]
+
+
+def read(folder: Path, method: str, output: str, seeds: Iterable[int]) -> list[Predictions]:
+    """Return what the trainings of a method gave for one of its outputs, by seed."""
+    found = []
+    for seed in seeds:
+        with np.load(predictions_path(folder, method, seed)) as file:
+            parts = {name.removeprefix(f"{output} "): name for name in file}
+            found.append({part: file[name] for part, name in parts.items() if part != name})
+    return found
+
+
+def calibrated(predictions: Predictions, splits: Splits) -> Predictions:
+    """Return the predictions with the temperature that fits the validation images best."""
+    identity = keras.Sequential([keras.Input((10,)), keras.layers.Activation("linear")])
+    model = ks.models.calibrate(identity, predictions["validation"], splits.validation[1])
+    after = {part: model.predict(each, verbose=0) for part, each in predictions.items()}
+    temperature = model.get_layer("calibration").temperature
+    return {**after, "temperature": keras.ops.convert_to_numpy(temperature)}
+
+
+def judged(predictions: Predictions, splits: Splits) -> dict[str, float]:
+    """Return what the probabilities of the test images are worth, and the temperature."""
+    probabilities, labels = predictions["test"], splits.test[1]
+    target = probabilities[np.arange(len(labels)), labels]
+    metrics = {
+        "brier_score": ks.metrics.BrierScore(),
+        "calibration_error": ks.metrics.CalibrationError(),
+        "aurc": ks.metrics.RiskCoverage("aurc"),
+        "augrc": ks.metrics.RiskCoverage("augrc"),
+        "coverage_at_1_%": ks.metrics.RiskCoverage("coverage", risk=0.01),
+    }
+    for metric in metrics.values():
+        metric.update_state(labels, probabilities)
+    return {
+        "temperature": float(predictions.get("temperature", 1)),
+        "test_error": 100 * float(np.mean(probabilities.argmax(axis=1) != labels)),
+        "negative_log_likelihood": float(-np.log(np.maximum(target, TINY)).mean()),
+        **{name: float(metric.result()) for name, metric in metrics.items()},
+        **(told_apart(predictions) if "outliers" in predictions else {}),
+    }
+
+
+def told_apart(predictions: Predictions) -> dict[str, float]:
+    """Return how well the confidence tells test images from those of another dataset.
+
+    The area under the ROC curve, and the share of the others that is taken for test images where 95
+    % of these are.
+    """
+    known, others = (predictions[part].max(axis=1) for part in ("test", "outliers"))
+    is_known = np.repeat([1, 0], [len(known), len(others)])
+    return {
+        "auroc": float(roc_auc_score(is_known, np.concatenate([known, others]))),
+        "fpr_95": float(np.mean(others >= np.quantile(known, 0.05))),
+    }
+
+
+def write(
+    judgements: dict[str, dict[str, list[dict[str, float]]]],
+    settings: dict[str, Any],
+    title: str,
+    folder: Path,
+) -> None:
+    """Print means, and write them with the ratios to softmax, of each output and form."""
+    table = Table("output", *MEASURES.values(), title=f"{title}, raw and with a temperature")
+    rows: dict[str, Any] = {}
+    for output, forms in judgements.items():
+        rows[output] = {}
+        for form, judgement in forms.items():
+            rows[output][form] = {
+                measure: compared(
+                    [each[measure] for each in judgement],
+                    [each[measure] for each in judgements["softmax"][form]],
+                )
+                for measure in judgement[0]
+            }
+            means = {name: each["mean"]["estimate"] for name, each in rows[output][form].items()}
+            cells = [f"{means[name]:.3g}" if name in means else "" for name in MEASURES]
+            table.add_row(TITLES[output] if form == "raw" else "  calibrated", *cells)
+    Console().print(table)
+    seeds = list(range(len(judgements["softmax"]["raw"])))
+    summary = {"settings": settings, "seeds": seeds, "versions": versions(), "outputs": rows}
+    write_json(folder / "results.json", summary)
+    lines = {
+        f"{output} {form}": [
+            {"method": f"{output} {form}", "seed": seed, **each} for seed, each in enumerate(found)
+        ]
+        for output, forms in judgements.items()
+        for form, found in forms.items()
+    }
+    report.write_csv(lines, list(judgements["softmax"]["raw"][0]), folder / "results.csv")
+
+
+def compared(values: list[float], reference: list[float]) -> dict[str, Any]:
+    """Return values by seed, their mean and its ratio to that of softmax in the same form."""
+    return {
+        "values": [round(value, 6) for value in values],
+        "mean": mean_interval(values).plain(),
+        "ratio_to_softmax": ratio_interval(values, reference).plain(),
+    }
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from keras import ops
 
 from ..ops._calibration import NORMS, bin_sums, calibration_error_of, judged_columns
-from ..support._arguments import Tensor, check_boolean, check_choice, check_integer
+from ..support._arguments import MOST, Tensor, check_boolean, check_choice, check_integer
 from ..support._configuration import serializable
 from ._kept_rows import KeptRows
 from ._scores import check_width, read_examples
@@ -77,7 +77,7 @@ class CalibrationError(KeptRows):
         dtype: Any = None,
     ) -> None:
         super().__init__(capacity, name=name, dtype=dtype)
-        self.bins = check_integer("bins", bins, least=1)
+        self.bins = int(check_integer("bins", bins, least=1, most=MOST))
         self.norm = check_choice("norm", norm, NORMS)
         self.adaptive = check_boolean("adaptive", adaptive)
         self.class_wise = check_boolean("class_wise", class_wise)

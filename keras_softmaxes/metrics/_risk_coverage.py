@@ -76,7 +76,7 @@ class RiskCoverage(KeptRows):
     ) -> None:
         super().__init__(capacity, name=name, dtype=dtype)
         self.measure = check_choice("measure", measure, MEASURES)
-        self.risk = check_share("risk", risk)
+        self.risk = float(check_share("risk", risk))
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Keep the confidences of a batch."""

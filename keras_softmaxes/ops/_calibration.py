@@ -9,6 +9,7 @@ surplus is summed itself, so that it keeps its digits.
 from keras import ops
 
 from ..support._arguments import (
+    MOST,
     Tensor,
     agree,
     check_boolean,
@@ -67,7 +68,7 @@ def reliability(
         (https://arxiv.org/abs/1706.04599). Equal weight: Nixon et al., Measuring Calibration in
         Deep Learning, 2019 (https://arxiv.org/abs/1904.01685).
     """
-    check_integer("bins", bins, least=1)
+    bins = int(check_integer("bins", bins, least=1, most=MOST))
     check_boolean("adaptive", adaptive)
     check_boolean("class_wise", class_wise)
     probabilities = read_probabilities("probabilities", probabilities)
@@ -157,8 +158,9 @@ def _equal_mass(confidences: Tensor, sums: Tensor, bins: int) -> Tensor:
     order = ops.argsort(confidences, axis=0)
     ranked = ops.take_along_axis(confidences, order, axis=0)
     running = ops.cumsum(ops.take_along_axis(sums, order[None], axis=1), axis=1)
-    running = ops.concatenate([ops.zeros_like(running[:, :1]), running], axis=1)
-    ends = ops.ones_like(ranked[:1], dtype="bool")
+    start = ops.zeros_like(ops.sum(running, axis=1, keepdims=True))
+    running = ops.concatenate([start, running], axis=1)
+    ends = ops.ones_like(start[0], dtype="bool")
     is_last = ops.concatenate([ends, ranked[1:] != ranked[:-1], ends])[: running.shape[1]]
     seen, total = running[0], running[0, -1]
 

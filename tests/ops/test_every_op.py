@@ -51,7 +51,10 @@ OPS = {
 OF_OTHER_SHAPES = {
     "adversarial_mask",  # of units, and not of float32
     "average_precision",  # of all examples
+    "brier_score",  # of probabilities
     "compactness",  # of the classes alone
+    "reliability",
+    "risk_coverage",
     "separability",
     "separability_ratio",
     "super_symmetric_projection",
