@@ -80,6 +80,8 @@ LOSSES = {name: member for name, member in public("losses").items() if name not 
 METRICS = public("metrics")
 LAYERS = {name: member for name, member in public("layers").items() if name not in BASES}
 HEADS = {name: each for name, each in LAYERS.items() if issubclass(each, ks.layers.Head)}
+OF_PROBABILITIES = {"BrierScore", "CalibrationError", "RiskCoverage"}
+OF_CLASSES = {"MarginBias", *OF_PROBABILITIES}
 SCHEDULES = public("schedules")
 CONSTRAINTS = public("constraints")
 
@@ -123,6 +125,12 @@ def deviations(rng, shape, limit):
     return np.clip(np.abs(numbers(rng, shape, limit)), 1e-3, 1e4)
 
 
+def distributions(rng, shape, limit):
+    exponents = numbers(rng, shape, min(limit, 100))
+    odds = np.exp(exponents - exponents.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
+
+
 def zeros_and_ones(rng, shape, limit):
     return rng.integers(0, 2, shape).astype("float64")
 
@@ -131,6 +139,7 @@ def zeros_and_ones(rng, shape, limit):
 TENSORS = {
     "absence_logits": numbers,
     "attention_logits": numbers,
+    "confidence": numbers,
     "distances": above_zero,
     "features": numbers,
     "half_log_determinants": numbers,
@@ -147,22 +156,27 @@ TENSORS = {
     "positive": numbers,
     "posterior_shift": numbers,
     "presence_logits": numbers,
+    "probabilities": distributions,
     "reserve_log_mask": below_zero,
     "retain_logits": numbers,
     "scores": numbers,
     "stddev": deviations,
     "uniform": bounded(1e-3, 1 - 1e-3),
     "weights": above_zero,
+    "wrong": zeros_and_ones,
     "x": numbers,
 }
 # What a number or name of that argument may be.
 SETTINGS = {
+    "adaptive": [False, True],
     "annealing": [0.0, 0.5, 1e4],
     "average": [None, "macro", "micro"],
     "bias": [0.0, 1.0, 100.0],
+    "bins": [15, 1, 4],
     "boundaries": [[1, 5], [100, 10**6]],
     "budget": [0.0, 0.29, 1.0],
     "capacity": [100],
+    "class_wise": [False, True],
     "class_weight": [None, (0.0, 0.5, 1e4)],
     "divergence": ["symmetric", "forward", "reverse"],
     "entropy_weight": [1.0, 0.0, 0.1],
@@ -178,6 +192,7 @@ SETTINGS = {
     "limit": [0.1, 100.0],
     "logit_adjustment": [None, (0.0, -3.0, 1e3)],
     "margin": [1, 2, 3, 4],
+    "measure": ["aurc", "augrc", "coverage"],
     "maximum": [0.0, 1.0, 1e4],
     "mean": [0.0, -2.0],
     "non_target_weight": [1.0, 0.0, 0.01],
@@ -185,6 +200,7 @@ SETTINGS = {
     "norm": [None, "l1"],
     "posterior": ["label", "prior"],
     "rate": [0.01, 0.5],
+    "risk": [0.05, 0.37, 1.0],
     "retain": [0.01, 0.4, 1.0],
     "scale": [1.0, 0.0, 10.0],
     "stddev": [1e-3, 1.0, 100.0],
@@ -194,6 +210,8 @@ SETTINGS = {
     "threshold": [0.5, 0.0],
     "weight": [0.3, 0.0, 3.0],
 }
+# Where an argument of the same name is another thing.
+SETTINGS_OF = {"CalibrationError": {"norm": ["l1", "l2", "max"]}}
 # What Keras reads, and the tests of the layers and losses draw by themselves.
 KERAS = {
     "bias_initializer",
@@ -246,8 +264,9 @@ def settings_of(name, member):
 
     A new argument that the tables do not know raises KeyError.
     """
+    table = {**SETTINGS, **SETTINGS_OF.get(name, {})}
     return {
-        argument: SETTINGS[argument]
+        argument: table[argument]
         for argument in arguments_of(member)
         if argument not in GIVEN.get(name, {})
     }
@@ -295,6 +314,7 @@ SHARED = {
 SEVERAL = {"average_precision", "paired_cross_entropy"}
 # Of which no example has a value of its own.
 WHOLE = {"compactness", "separability", "separability_ratio", "super_symmetric_projection"}
+OF_EXAMPLES = {"reliability", "risk_coverage"}
 
 
 def op_of(name):
@@ -307,6 +327,12 @@ def op_of(name):
     labels = ("several" if name in SEVERAL else "classes") if "labels" in names else None
     settings = {each: SETTINGS[each] for each in others}
     return Op(function, tensors, shared, settings, labels)
+
+
+def shape_of(name, tensor, examples, classes):
+    """Return the shape of an op's tensor: of what has no classes it is that of the examples."""
+    of_examples = name == "risk_coverage" or (name, tensor) == ("reliability", "weights")
+    return examples if of_examples else (*examples, classes)
 
 
 # Losses.
@@ -361,7 +387,7 @@ def epsilon(dtype):
 # How many names there are of each kind, of which the plan says how often each is tried.
 COMPILED = {"large_margin_cross_entropy", *LOSSES}
 CASES = {
-    "ops": len(OPS.keys() - WHOLE - COMPILED),
+    "ops": len(OPS.keys() - WHOLE - OF_EXAMPLES - COMPILED),
     "compiled": len(COMPILED),
     "layers": len(LAYERS),
     "schedules": len(SCHEDULES),

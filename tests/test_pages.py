@@ -124,6 +124,46 @@ def holdout_errors():
         yield [", ".join(f"{error:.2f}" for error in errors)]
 
 
+def uncertainty(dataset):
+    """Return what each output is worth, and with a temperature, and its ratios to softmax."""
+    outputs = read(f"uncertainty/{dataset}/results.json")["outputs"]
+    for name, forms in outputs.items():
+        raw, calibrated = forms["raw"], forms["temperature"]
+        row = [mean_of(raw, "test_error", 2)]
+        for measure in ("negative_log_likelihood", "calibration_error"):
+            row += [mean_of(each, measure, 3) for each in (raw, calibrated)]
+            if measure.startswith("negative") and name != "softmax":
+                row.append(ratio_of(outputs, name, measure))
+        row.append(mean_of(calibrated, "aurc", 4))
+        if name != "softmax":
+            row.append(ratio_of(outputs, name, "aurc"))
+        yield [*row, mean_of(calibrated, "temperature", 2)]
+
+
+def outliers(dataset):
+    """Return how well each output tells images of another dataset, and with a temperature."""
+    for forms in read(f"uncertainty/{dataset}/results.json")["outputs"].values():
+        yield [
+            mean_of(forms[form], measure, 3)
+            for measure in ("auroc", "fpr_95")
+            for form in ("raw", "temperature")
+        ]
+
+
+def mean_of(form, measure, digits):
+    mean = mean_interval(form[measure]["values"])
+    assert mean.estimate == pytest.approx(form[measure]["mean"]["estimate"], abs=1e-5)
+    return f"{mean.estimate:.{digits}f}"
+
+
+def ratio_of(outputs, name, measure):
+    """Return the ratio to softmax, each with its temperature."""
+    ours, theirs = (outputs[each]["temperature"][measure] for each in (name, "softmax"))
+    ratio = ratio_interval(ours["values"], theirs["values"])
+    assert ratio.estimate == pytest.approx(ours["ratio_to_softmax"]["estimate"], abs=1e-3)
+    return Interval(**ours["ratio_to_softmax"]).describe(3)
+
+
 TABLES = {
     ("compare", 0): lambda: [
         along(f"compare/{name}/results.json", "softmax", "dropmax", "dropmax_prior")
@@ -150,6 +190,11 @@ TABLES = {
     ],
     ("adversarial_dropout", 2): lambda: methods("adversarial_dropout/5000-rivals/results.json"),
     ("adversarial_dropout", 4): lambda: list(sparsity()),
+    ("uncertainty", 0): lambda: list(uncertainty("digits")),
+    ("uncertainty", 1): lambda: list(uncertainty("mnist")),
+    ("uncertainty", 2): lambda: list(uncertainty("fashion_mnist")),
+    ("uncertainty", 3): lambda: list(outliers("mnist")),
+    ("uncertainty", 4): lambda: list(outliers("fashion_mnist")),
     ("many_classes", 0): lambda: methods("many_classes/omniglot_964x28/results.json"),
     ("many_classes", 1): lambda: methods("many_classes/tiny_imagenet_100x32/results.json"),
     ("many_classes", 2): lambda: methods("many_classes/validation/results.json"),

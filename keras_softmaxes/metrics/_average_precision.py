@@ -2,20 +2,19 @@
 
 from typing import Any
 
-import keras
 from keras import ops
 
 from ..ops._average_precision import average_precision_of
-from ..support._arguments import MOST, Tensor, check_integer, checked, invalid
+from ..support._arguments import Tensor
 from ..support._configuration import serializable
 from ..support._labels import MISSING, multi_hot_or_missing
-from ..support._replicas import replica_count, replica_number
 from ..support._tensors import example_weights
+from ._kept_rows import KeptRows
 from ._scores import check_average, read_scores
 
 
 @serializable
-class MeanAveragePrecision(keras.metrics.Metric):
+class MeanAveragePrecision(KeptRows):
     """Mean over the labels of their average precision, `keras_softmaxes.ops.average_precision`.
 
     Labels that are NaN are missing and have no part in it.
@@ -65,29 +64,15 @@ class MeanAveragePrecision(keras.metrics.Metric):
         name: str = "mean_average_precision",
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.capacity = check_integer("capacity", capacity, least=1, most=MOST)
+        super().__init__(capacity, name=name, dtype=dtype)
         self.average = check_average(average, ("macro", "micro"))
-        self.rows: Any = None
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Keep the scores of a batch."""
         scores = read_scores(y_pred, self._labels())
-        if self.rows is None:
-            self._build(scores)
         present = multi_hot_or_missing(y_true, scores)
         weights = example_weights(sample_weight, scores)
-        rows = ops.cast(ops.concatenate([scores, present, weights], axis=1), self.rows.dtype)
-        replica, replicas = replica_number(), replica_count()
-        share = self.rows.shape[0] // replicas
-        count = self.count + ops.shape(rows)[0]
-        expected = f"room for all examples between two calls of `reset_state`, not {self.capacity}"
-        if rows.shape[0] is not None and rows.shape[0] > share:
-            raise invalid("capacity", f"room for a batch of {rows.shape[0]}", self.capacity)
-        count = checked(count, count <= share, "capacity", expected, count)
-        start = (replica * share + self.count, 0)
-        self.rows.assign(ops.slice_update(ops.copy(self.rows), start, rows))
-        self.count.assign(count)
+        self.keep(ops.concatenate([scores, present, weights], axis=1))
 
     def result(self) -> Tensor:
         """Return the average precision of the examples so far, 0 before the first."""
@@ -101,16 +86,8 @@ class MeanAveragePrecision(keras.metrics.Metric):
             columns = tuple(ops.reshape(each, (-1, 1)) for each in columns)
         precision = average_precision_of(*columns)
         precision = precision if self.average is None else ops.mean(precision)
-        overflown = self.count > self.rows.shape[0]
-        return ops.cast(ops.where(overflown, float("nan"), precision), self.dtype)
+        return self.of_kept(precision)
 
     def _labels(self) -> Any:
         """Return how many labels the rows have, None before there are rows."""
         return None if self.rows is None else (self.rows.shape[1] - 1) // 2
-
-    def _build(self, scores: Tensor) -> None:
-        """Create the rows: scores, labels and the weight, which is 0 where nothing is kept."""
-        replicas = replica_count()
-        shape = (-(-self.capacity // replicas) * replicas, 2 * scores.shape[1] + 1)
-        self.rows = self.add_variable(shape, "zeros", dtype=scores.dtype, name="rows")
-        self.count = self.add_variable((), "zeros", dtype="int32", name="count")

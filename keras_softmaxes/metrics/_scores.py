@@ -1,7 +1,10 @@
-"""What the metrics of several labels read."""
+"""What the metrics read."""
+
+from keras import ops
 
 from ..support._arguments import Tensor, check_rows, invalid
-from ..support._tensors import at_least_float32
+from ..support._labels import class_indices
+from ..support._tensors import at_least_float32, read_logits, read_probabilities, weights_like
 
 
 def check_average(average: str | None, choices: tuple[str, ...]) -> str | None:
@@ -24,7 +27,39 @@ def read_scores(y_pred: Tensor, labels: int | None) -> Tensor:
     """
     scores = at_least_float32(y_pred)
     check_rows("y_pred", scores)
-    if labels not in (None, scores.shape[1]):
-        expected = f"shape (batch, {labels}), with as many labels as the first batch had"
-        raise invalid("y_pred", expected, f"a tensor of shape {tuple(scores.shape)}")
+    check_width(scores, labels)
     return scores
+
+
+def check_width(y_pred: Tensor, known: int | None) -> None:
+    """Raise ValueError where the first batch had another number of labels or classes."""
+    if known not in (None, y_pred.shape[-1]):
+        expected = f"shape (batch, {known}), with as many labels as the first batch had"
+        raise invalid("y_pred", expected, f"a tensor of shape {tuple(y_pred.shape)}")
+
+
+def read_examples(
+    y_true: Tensor, y_pred: Tensor, sample_weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the classes, probabilities and weights of a batch, each pixel being an example.
+
+    Args:
+        y_true: (...) or (..., 1) integers, or (..., classes) one-hot.
+        y_pred: probabilities, (..., classes).
+        sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,), a
+            number, or None for 1.
+
+    Returns:
+        (examples,), (examples, classes) and (examples,). What has no weight is equally likely to be
+        of any class, NaN though it may be.
+
+    Raises:
+        ValueError: shapes or values that do not fit.
+    """
+    scores = read_logits("y_pred", y_pred)
+    weights = ops.ones_like(scores[..., 0])
+    if sample_weight is not None:
+        weights = weights * weights_like(sample_weight, weights)
+    probabilities = read_probabilities("y_pred", y_pred, weights)
+    labels = ops.reshape(class_indices(y_true, scores), (-1,))
+    return labels, ops.reshape(probabilities, (-1, scores.shape[-1])), ops.reshape(weights, (-1,))

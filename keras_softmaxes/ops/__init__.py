@@ -2,6 +2,8 @@
 
 from ._adversarial_dropout import adversarial_mask as adversarial_mask
 from ._average_precision import average_precision as average_precision
+from ._brier_score import brier_score as brier_score
+from ._calibration import reliability as reliability
 from ._class_attention import attention_terms as attention_terms
 from ._class_masking import masked_cross_entropy as masked_cross_entropy
 from ._dropmax import dropmax_log_mask as dropmax_log_mask
@@ -21,6 +23,7 @@ from ._lsoftmax import lsoftmax_cross_entropy as lsoftmax_cross_entropy
 from ._lsoftmax import lsoftmax_logits as lsoftmax_logits
 from ._mean_multiclass_hinge import mean_multiclass_hinge as mean_multiclass_hinge
 from ._paired_gsoftmax import paired_cross_entropy as paired_cross_entropy
+from ._risk_coverage import risk_coverage as risk_coverage
 from ._sampled_cross_entropy import sampled_cross_entropy as sampled_cross_entropy
 from ._separability import compactness as compactness
 from ._separability import separability as separability

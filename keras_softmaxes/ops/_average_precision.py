@@ -63,7 +63,7 @@ def average_precision_of(present: Tensor, scores: Tensor, weights: Tensor) -> Te
     found, seen = ops.cumsum(found, axis=0), ops.cumsum(seen, axis=0)
     is_last = ops.concatenate([ranked[1:] != ranked[:-1], ops.ones_like(ranked[:1], dtype="bool")])
     # What was found up to the last rank that counted; it only rises where a rank counts.
-    reached = _running_maximum(ops.where(is_last, found, 0))
+    reached = running_maximum(ops.where(is_last, found, 0))
     gained = ops.diff(ops.concatenate([ops.zeros_like(reached[:1]), reached]), axis=0)
     area = ops.sum(gained * ops.divide_no_nan(found, seen), axis=0)
     is_nan = ops.any(ops.isnan(scores), axis=0)
@@ -71,7 +71,7 @@ def average_precision_of(present: Tensor, scores: Tensor, weights: Tensor) -> Te
     return ops.where(is_nan, float("nan"), ops.divide_no_nan(area, total))
 
 
-def _running_maximum(values: Tensor) -> Tensor:
+def running_maximum(values: Tensor) -> Tensor:
     """Return the largest of the rows up to each, by comparing rows 1, 2, 4, ... apart."""
     distance = 1
     while distance < values.shape[0]:

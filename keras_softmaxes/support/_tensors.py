@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ._arguments import Tensor, alike, check_logits, invalid, static_shape
+from ._arguments import Tensor, alike, check_logits, checked, invalid, static_shape
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -22,6 +22,34 @@ def read_logits(argument: str, logits: Tensor) -> Tensor:
     logits = at_least_float32(logits)
     check_logits(argument, logits)
     return logits
+
+
+def read_probabilities(argument: str, probabilities: Tensor, weights: Tensor = None) -> Tensor:
+    """Return class probabilities, (..., classes), in at least float32.
+
+    NaN is left alone: a model that diverged is measured as NaN.
+
+    Args:
+        argument: their name.
+        probabilities: (..., classes).
+        weights: of the examples, (...), or None. What has none may hold anything; all its classes
+            are returned as equally likely.
+
+    Raises:
+        ValueError: another shape; rows that are not numbers of at least 0 that sum to 1, to a
+            hundredth, as half precision has them. See `checked` for where they can be refused;
+            elsewhere they become NaN.
+    """
+    probabilities = read_logits(argument, probabilities)
+    if weights is not None:
+        even = ops.ones_like(probabilities) / probabilities.shape[-1]
+        counts = ops.expand_dims(weights > 0, axis=-1)
+        probabilities = ops.where(counts, probabilities, even)
+    total = ops.sum(probabilities, axis=-1)
+    readable = ops.all(probabilities >= 0, axis=-1) & (ops.abs(total - 1) <= 1e-2)
+    expected = "probabilities of the classes, at least 0, that sum to 1 (shown are the sums)"
+    probabilities = checked(probabilities, readable | ops.isnan(total), argument, expected, total)
+    return ops.where(ops.expand_dims(readable, -1), probabilities, float("nan"))
 
 
 def read_alike(**tensors: Tensor) -> tuple[Tensor, ...]:

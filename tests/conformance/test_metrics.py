@@ -22,12 +22,15 @@ AVERAGES = {"class": "macro", "overall": "micro", "macro": "macro", "micro": "mi
 
 @dataclass(frozen=True)
 class Case:
-    """A metric, its value by other means, and whether its state has the number of classes."""
+    """A metric, its value by other means, and whether its state has the number of classes.
+
+    It measures scores of several labels, logits or probabilities.
+    """
 
     make: Callable
     naive: Callable
     has_classes: bool = True
-    several_labels: bool = True
+    measured: str = "several labels"
 
 
 def share(function, average):
@@ -60,14 +63,86 @@ def naive_margin_bias(labels, logits):
     return np.mean(biases)
 
 
+def naive_brier_score(labels, probabilities):
+    probabilities = probabilities.astype("float64")
+    return np.mean(np.sum((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2, axis=1))
+
+
+def naive_calibration_error(
+    labels, probabilities, norm="l1", adaptive=False, class_wise=False, bins=15
+):
+    """A bin at a time; for those of equal weight each row is there once for each bin."""
+    hits = probabilities.argmax(axis=1) == labels
+    columns = [(probabilities.max(axis=1), hits)]
+    if class_wise:
+        columns = [(each, labels == k) for k, each in enumerate(probabilities.T)]
+    errors = []
+    for confidence, hits in columns:
+        places = np.minimum((confidence * bins).astype(int), bins - 1)
+        hits = hits.astype("float64")
+        if adaptive:
+            for each in np.unique(confidence):
+                hits[confidence == each] = hits[confidence == each].mean()
+            order = np.repeat(np.argsort(confidence), bins)
+            confidence, hits = confidence[order], hits[order]
+            places = np.arange(len(order)) // (len(order) // bins)
+        found = [places == each for each in np.unique(places)]
+        gaps = np.array([np.abs(np.mean(hits[b] - confidence[b].astype("float64"))) for b in found])
+        shares = np.array([np.mean(each) for each in found])
+        errors.append(
+            {"l1": shares @ gaps, "l2": np.sqrt(shares @ gaps**2), "max": gaps.max()}[norm]
+        )
+    return np.mean(errors)
+
+
+def naive_risk_coverage(labels, probabilities, measure="aurc", risk=0.6):
+    confidence, wrong = probabilities.max(axis=1), probabilities.argmax(axis=1) != labels
+    if measure == "augrc":
+        area, accuracy = scikit.roc_auc_score(~wrong, confidence), 1 - wrong.mean()
+        return (1 - area) * accuracy * (1 - accuracy) + (1 - accuracy) ** 2 / 2
+    answered = confidence >= confidence[:, None]
+    risks = np.array([wrong[each].mean() for each in answered])
+    return risks.mean() if measure == "aurc" else max(answered.mean(axis=1)[risks <= risk])
+
+
+def of_probabilities(kind, naive, has_classes=False, **settings):
+    """Return the case of a metric of probabilities at some settings."""
+    return Case(
+        lambda **arguments: kind(**settings, **arguments),
+        partial(naive, **settings),
+        has_classes,
+        "probabilities",
+    )
+
+
+def calibration_error(**settings):
+    has_classes = settings.get("class_wise", False)
+    return of_probabilities(
+        ks.metrics.CalibrationError, naive_calibration_error, has_classes, **settings
+    )
+
+
 RECALL = scikit.recall_score
 CASES = {
-    "margin_bias": Case(ks.metrics.MarginBias, naive_margin_bias, False, False),
+    "margin_bias": Case(ks.metrics.MarginBias, naive_margin_bias, False, "logits"),
     "margin_bias_ignoring": Case(
         lambda **arguments: ks.metrics.MarginBias(ignore_class=255, **arguments),
         naive_margin_bias,
         False,
-        False,
+        "logits",
+    ),
+    "brier_score": of_probabilities(ks.metrics.BrierScore, naive_brier_score),
+    "calibration_error": calibration_error(),
+    "calibration_error_l2_class_wise": calibration_error(norm="l2", class_wise=True, bins=4),
+    "calibration_error_max": calibration_error(norm="max"),
+    "calibration_error_adaptive": calibration_error(adaptive=True, bins=5),
+    "calibration_error_adaptive_class_wise": calibration_error(
+        norm="max", adaptive=True, class_wise=True
+    ),
+    "aurc": of_probabilities(ks.metrics.RiskCoverage, naive_risk_coverage),
+    "augrc": of_probabilities(ks.metrics.RiskCoverage, naive_risk_coverage, measure="augrc"),
+    "coverage": of_probabilities(
+        ks.metrics.RiskCoverage, naive_risk_coverage, measure="coverage", risk=0.6
     ),
     "mean_average_precision": Case(ks.metrics.MeanAveragePrecision, naive_average_precision),
     "mean_average_precision_micro": Case(
@@ -90,20 +165,24 @@ for average in AVERAGES:
         )
 
 EACH = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-EACH_KIND = pytest.mark.parametrize("several_labels", [True, False])
+EACH_KIND = pytest.mark.parametrize("kind", ["several labels", "logits", "probabilities"])
 
 
-def make_data(several_labels=True, rows=ROWS, classes=CLASSES):
+def make_data(kind="several labels", rows=ROWS, classes=CLASSES):
     """Return labels and predictions, some of which are equal."""
     rng = np.random.default_rng(3)
-    if several_labels:
+    if kind == "probabilities":
+        counts = rng.integers(0, 6, (rows, classes)) + np.eye(classes)[rng.integers(classes)]
+        probabilities = counts / counts.sum(axis=1, keepdims=True)
+        return rng.integers(0, classes, rows), probabilities.astype("float32")
+    if kind == "several labels":
         labels = rng.integers(0, 2, (rows, classes))
         return labels, (rng.integers(0, 40, (rows, classes)) / 40).astype("float32")
     return rng.integers(0, classes, rows), rng.normal(size=(rows, classes)).astype("float32")
 
 
 def data_of(case, **arguments):
-    return make_data(case.several_labels, **arguments)
+    return make_data(case.measured, **arguments)
 
 
 def row_weights():
@@ -139,7 +218,7 @@ def test_it_is_restored_from_its_configuration(case):
 def test_it_starts_at_0_and_again_after_a_reset(case):
     (labels, scores), metric = data_of(case), case.make()
     assert measured(metric) == 0
-    measured(metric, (labels, 1 - scores))
+    measured(metric, (labels, scores[::-1]))
     metric.reset_state()
     assert measured(metric) == 0
     assert measured(metric, (labels, scores)) == pytest.approx(case.naive(labels, scores), abs=1e-6)
@@ -213,9 +292,11 @@ def test_another_number_of_classes_is_refused_by_name_or_counts(case):
         with pytest.raises(ValueError, match=r"`y_pred`.*\(batch, 4\).*first batch.*\(20, 3\)"):
             metric.update_state(*second)
         assert measured(metric) == value
-    else:
-        both = np.average([case.naive(*first), case.naive(*second)], weights=[ROWS, 20])
-        assert measured(metric, second) == pytest.approx(both, abs=1e-6)
+    else:  # a class of probability 0, or of a logit that is far below
+        absent = 0 if case.measured == "probabilities" else -np.inf
+        wider = np.insert(second[1], CLASSES - 1, absent, axis=1)
+        both = [np.concatenate(each) for each in zip(first, (second[0], wider), strict=True)]
+        assert measured(metric, second) == pytest.approx(case.naive(*both), abs=1e-6)
 
 
 @EACH
@@ -226,12 +307,14 @@ def test_predictions_without_an_axis_of_classes_are_refused(case):
             case.make().update_state(labels, wrong)
 
 
-def make_model(several_labels, **arguments):
+def make_model(kind, **arguments):
     """Return a model whose predictions are its inputs, with all metrics, weighted and not."""
-    cases = {name: case for name, case in CASES.items() if case.several_labels == several_labels}
+    cases = {name: case for name, case in CASES.items() if case.measured == kind}
     model = keras.Sequential([keras.Input((CLASSES,)), keras.layers.Activation("linear")])
     model.compile(
-        loss="binary_crossentropy" if several_labels else "sparse_categorical_crossentropy",
+        loss="binary_crossentropy"
+        if kind == "several labels"
+        else "sparse_categorical_crossentropy",
         metrics=[case.make(name=name) for name, case in cases.items()],
         weighted_metrics=[case.make(name=f"weighted_{name}") for name, case in cases.items()],
         **arguments,
@@ -239,8 +322,8 @@ def make_model(several_labels, **arguments):
     return model
 
 
-def check_model(model, several_labels):
-    labels, scores = make_data(several_labels)
+def check_model(model, kind):
+    labels, scores = make_data(kind)
     weights = row_weights()
     ours = model.evaluate(
         scores, labels, sample_weight=weights, batch_size=BATCH, verbose=0, return_dict=True
@@ -248,7 +331,7 @@ def check_model(model, several_labels):
     repeated = [np.repeat(each, weights, axis=0) for each in (labels, scores)]
     expected = {"loss": ours["loss"]}
     for name, case in CASES.items():
-        if case.several_labels == several_labels:
+        if case.measured == kind:
             expected[name] = case.naive(labels, scores)
             expected[f"weighted_{name}"] = case.naive(*repeated)
     assert ours == pytest.approx(expected, abs=1e-6)
@@ -257,23 +340,23 @@ def check_model(model, several_labels):
 @pytest.mark.slow
 @EACH_KIND
 @pytest.mark.parametrize("way", ["run_eagerly", "jit_compile"])
-def test_a_model_measures_it_eagerly_and_compiled(several_labels, way):
-    check_model(make_model(several_labels, **{way: True}), several_labels)
+def test_a_model_measures_it_eagerly_and_compiled(kind, way):
+    check_model(make_model(kind, **{way: True}), kind)
 
 
 @pytest.mark.slow
 @EACH_KIND
-def test_a_saved_model_has_it_still_in_a_graph(several_labels, tmp_path):
-    make_model(several_labels).save(tmp_path / "model.keras")
-    check_model(keras.saving.load_model(tmp_path / "model.keras"), several_labels)
+def test_a_saved_model_has_it_still_in_a_graph(kind, tmp_path):
+    make_model(kind).save(tmp_path / "model.keras")
+    check_model(keras.saving.load_model(tmp_path / "model.keras"), kind)
 
 
 @pytest.mark.tensorflow
 @EACH_KIND
-def test_two_replicas_are_as_good_as_one(several_labels, two_replicas):
+def test_two_replicas_are_as_good_as_one(kind, two_replicas):
     with two_replicas.scope():
-        model = make_model(several_labels)
-    check_model(model, several_labels)
+        model = make_model(kind)
+    check_model(model, kind)
 
 
 def test_the_margins_bias_ignores_pixels_under_row_weights():

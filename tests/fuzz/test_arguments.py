@@ -23,6 +23,7 @@ from fuzzing import (
     op_of,
     outcome,
     settings_of,
+    shape_of,
 )
 from hypothesis import strategies as st
 from keras import ops
@@ -94,10 +95,10 @@ OPS_WITH_SETTINGS = [name for name in OPS if op_of(name).settings]
 @pytest.mark.parametrize("name", OPS_WITH_SETTINGS)
 def test_of_an_op(name, count):
     op = op_of(name)
-    shapes = dict.fromkeys(op.rows, (2, 3))
+    shapes = {each: shape_of(name, each, (2,), 3) for each in op.rows}
     shapes |= {each: shape(3) for each, shape in op.shared.items()}
     tensors = {
-        each: ops.convert_to_tensor(np.full(shape, 0.25), "float32")
+        each: ops.convert_to_tensor(np.full(shape, 1 / 3), "float32")
         for each, shape in shapes.items()
     }
     labels = np.zeros(2, int)
@@ -136,10 +137,12 @@ def test_of_a_metric(name, count):
     labels = np.zeros((2, 3), int) if has_several_labels(name) or "Average" in name else [0, 1]
 
     def use(metric):
-        metric.update_state(labels, np.full((2, 3), 0.5, "float32"))
+        metric.update_state(labels, np.full((2, 3), 1 / 3, "float32"))
         assert_no_nan(metric.result())
 
     names = own_arguments(METRICS[name])
+    if not names:
+        pytest.skip("it has none of its own")
     make = lambda argument: METRICS[name](**argument)  # noqa: E731
     count("arguments", fuzz("arguments", name, lambda data: check(data, name, names, make, use)))
 

@@ -7,6 +7,8 @@ from fuzzing import (
     EAGER,
     LOSSES,
     METRICS,
+    OF_CLASSES,
+    OF_PROBABILITIES,
     OPS,
     fuzz,
     has_several_labels,
@@ -16,6 +18,7 @@ from fuzzing import (
     numpy,
     op_of,
     outcome,
+    shape_of,
 )
 from hypothesis import strategies as st
 from keras import ops
@@ -84,19 +87,20 @@ def check_labels(data, compute, classes, where):
     return 1
 
 
-def make_tensors(names, classes):
+def make_tensors(names, classes, op=None):
     rng = np.random.default_rng(classes)
-    return {name: -rng.uniform(size=(ROWS, classes)).astype("float32") for name in names}
+    tensors = {}
+    for name in names:
+        values = -rng.uniform(size=shape_of(op, name, (ROWS,), classes)).astype("float32")
+        tensors[name] = values / values.sum(axis=1)[:, None] if name == "probabilities" else values
+    return tensors
 
 
-OF_CLASSES = [name for name in OPS if op_of(name).labels == "classes"]
-
-
-@pytest.mark.parametrize("name", OF_CLASSES)
+@pytest.mark.parametrize("name", [name for name in OPS if op_of(name).labels == "classes"])
 def test_of_an_op(name, count):
     op = op_of(name)
     settings = {each: values[0] for each, values in op.settings.items()}
-    tensors = {classes: make_tensors(op.rows, classes) for classes in CLASSES}
+    tensors = {classes: make_tensors(op.rows, classes, name) for classes in CLASSES}
 
     def check(data):
         classes = data.draw(st.sampled_from(CLASSES))
@@ -212,7 +216,7 @@ SEVERAL = {
     **{
         name: lambda labels, make=make: update(make, labels)
         for name, make in METRICS.items()
-        if name != "MarginBias"
+        if name not in OF_CLASSES
     },
 }
 
@@ -222,16 +226,19 @@ def test_several_of_an_example(name, count):
     count("labels", fuzz("labels", name, lambda data: check_several(data, SEVERAL[name], name)))
 
 
-def test_of_a_metric_of_classes(count):
+@pytest.mark.parametrize("name", sorted(OF_CLASSES))
+def test_of_a_metric_of_classes(name, count):
+    tensor = "probabilities" if name in OF_PROBABILITIES else "logits"
+
     def check(data):
         classes = data.draw(st.sampled_from(CLASSES))
-        logits = make_tensors(["logits"], classes)["logits"]
+        predictions = make_tensors([tensor], classes)[tensor]
 
         def compute(labels):
-            metric = METRICS["MarginBias"]()
-            metric.update_state(labels, logits)
+            metric = METRICS[name]()
+            metric.update_state(labels, predictions)
             return [numpy(metric.result())]
 
-        return check_labels(data, compute, classes, f"MarginBias, {classes} classes:")
+        return check_labels(data, compute, classes, f"{name}, {classes} classes:")
 
-    count("labels", fuzz("labels", "MarginBias", check))
+    count("labels", fuzz("labels", name, check))

@@ -10,6 +10,9 @@ from fuzzing import (
     LAYERS,
     LOSSES,
     METRICS,
+    OF_CLASSES,
+    OF_EXAMPLES,
+    OF_PROBABILITIES,
     OPS,
     WHOLE,
     fuzz,
@@ -21,6 +24,7 @@ from fuzzing import (
     op_of,
     outcome,
     settings_of,
+    shape_of,
 )
 from hypothesis import strategies as st
 from keras import ops
@@ -100,6 +104,12 @@ def fit_op(name, shapes):
             return len(rows[0]) == 1
         case "separability" | "separability_ratio":
             return len(rows[0]) == 1 and rows[0] == rows[1] and rows[0][0] > 1
+        case "reliability":
+            probabilities, weights = (shapes[each] for each in ("probabilities", "weights"))
+            fits = fit([probabilities]) and len(probabilities) == 2
+            return fits and weights == probabilities[:1] and fit_labels(labels, rows[0], False)
+        case "risk_coverage":
+            return len(rows[0]) == 1 and rows[0] == rows[1] == rows[2]
         case "super_symmetric_projection":
             return len(rows[0]) == 2 and 2 <= rows[0][1] <= rows[0][0] + 1
     return fit(rows) and (op.labels is None or fit_labels(labels, rows[0], op.labels == "several"))
@@ -112,6 +122,8 @@ def filled(name, shape, several=False, classes=None):
         if not several and shape[-1:] == (classes,) and classes:
             one_hot[..., 0] = 1
         return one_hot
+    if name == "probabilities":
+        return np.full(shape, 1 / max((*shape, 1)[-2 if shape else -1], 1), "float32")
     return np.full(shape, -0.25 if "log_mask" in name else 0.25, "float32")
 
 
@@ -123,11 +135,13 @@ def shapes_of_op(data, name):
             shape = (classes,)
         case "super_symmetric_projection":
             shape = (classes + data.draw(st.integers(-1, 1)), classes)
-        case "adversarial_mask" | "average_precision":
+        case "adversarial_mask" | "average_precision" | "reliability":
             shape = (*prefix[:1], classes)
         case _:
             shape = (*prefix, classes)
-    shapes = dict.fromkeys(op.rows, shape)
+    shapes = {each: shape_of(name, each, shape[:-1], shape[-1]) for each in op.rows}
+    if name in WHOLE:
+        shapes = dict.fromkeys(op.rows, shape)
     shapes |= {each: of_width(classes) for each, of_width in op.shared.items()}
     if name == "average_precision":
         shapes["weights"] = data.draw(st.sampled_from([shape, shape[:1]]))
@@ -173,6 +187,10 @@ def test_of_an_op(name, count):
             expected = {(*first[:-1], (shapes.get("means") or shapes["kernel"][1:])[0])}
         if name == "average_precision":
             expected = {first[1:]}
+        if name == "reliability":
+            expected = {(first[1], op.settings["bins"][-1])}
+        if name == "risk_coverage":
+            expected = {first, ()}
         assert {tuple(each.shape) for each in results} <= expected, where
         return 1
 
@@ -213,7 +231,8 @@ def test_of_a_loss(name, count):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_of_a_metric(name, count):
-    several = name != "MarginBias"
+    several = name not in OF_CLASSES
+    predictions = "probabilities" if name in OF_PROBABILITIES else "y_pred"
 
     def check(data):
         metric = METRICS[name]()
@@ -231,7 +250,11 @@ def test_of_a_metric(name, count):
             shapes[changed] = draw_like(data, shapes[changed] or shape[:-1])
         rows = shapes["y_pred"]
         arrays = [
-            None if form is None else filled(each, form, several, (rows or (0,))[-1])
+            None
+            if form is None
+            else filled(
+                predictions if each == "y_pred" else each, form, several, (rows or (0,))[-1]
+            )
             for each, form in shapes.items()
         ]
         _, error = outcome(lambda: metric.update_state(*arrays))
@@ -244,7 +267,8 @@ def test_of_a_metric(name, count):
         assert error is None, f"refused: {where}: {error!r}"
         assert metric.result().shape == (), where
         wider = (*rows[:-1], rows[-1] + 1)
-        arrays = [filled("labels", wider if several else wider[:-1], several), filled("", wider)]
+        arrays = [filled("labels", wider if several else wider[:-1], several)]
+        arrays.append(filled(predictions, wider))
         _, error = outcome(lambda: metric.update_state(*arrays))
         assert names_argument(error, shapes) if several else error is None, f"{where}, then {wider}"
         return 1
@@ -333,16 +357,17 @@ def graph_of(function, shapes):
     return tf.function(function, input_signature=[*labels, specs], autograph=False)
 
 
-# Of which the examples of one batch are in more than one tensor.
-OF_EXAMPLES = [
+# Of which the examples of one batch, however many, are in more than one tensor.
+OF_BATCHES = [
     name
     for name in OPS
-    if len(op_of(name).rows) + bool(op_of(name).labels) > 1 and name not in WHOLE
+    if len(op_of(name).rows) + bool(op_of(name).labels) > 1
+    and name not in {*WHOLE, *OF_EXAMPLES, "average_precision"}
 ]
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", [name for name in OF_EXAMPLES if name != "average_precision"])
+@pytest.mark.parametrize("name", OF_BATCHES)
 def test_of_the_graph_of_an_op(name, count):
     op = op_of(name)
     shapes = dict.fromkeys(op.rows, (None, 3))

@@ -13,11 +13,15 @@ from fuzzing import (
     LAYERS,
     LOSSES,
     METRICS,
+    OF_CLASSES,
+    OF_EXAMPLES,
+    OF_PROBABILITIES,
     OPS,
     SCHEDULES,
     SIZE,
     TENSORS,
     WHOLE,
+    distributions,
     epsilon,
     fuzz,
     given_to,
@@ -38,7 +42,7 @@ pytestmark = pytest.mark.slow
 # How far the numbers go in each type, beside 1 and 10,000.
 FAR = {"float32": 1e15, "float64": 1e100, "bfloat16": 1e15, "float16": 6e4}
 # What nobody differentiates by: noise, masks, and what a metric reads.
-CONSTANTS = {"jacobian", "mask", "scores", "uniform", "weights"}
+CONSTANTS = {"jacobian", "mask", "probabilities", "scores", "uniform", "weights"}
 DTYPES = list(FAR) if EAGER else ["float32", "bfloat16", "float16"]
 
 
@@ -139,7 +143,7 @@ def tensors_of(names, rng, rows, width, limit):
     return {name: TENSORS[name](rng, (rows, width), limit) for name in names}
 
 
-@pytest.mark.parametrize("name", [name for name in OPS if name not in WHOLE])
+@pytest.mark.parametrize("name", [name for name in OPS if name not in WHOLE | OF_EXAMPLES])
 def test_of_an_op(name, count):
     op = op_of(name)
     kind = "compiled" if name in COMPILED else "ops"
@@ -182,6 +186,49 @@ def test_of_an_op_of_all_classes(name, count):
             tensors = {each: tensor[0] for each, tensor in tensors.items()}
         (result,) = op(None, {k: ops.convert_to_tensor(v, dtype) for k, v in tensors.items()})
         assert np.isfinite(numpy(result)).all(), (name, dtype, tensors)
+        return 1
+
+    count("values", fuzz("whole", name, check))
+
+
+@pytest.mark.parametrize("name", sorted(OF_EXAMPLES))
+def test_of_an_op_of_all_examples(name, count):
+    """Examples of weight 0 are as if absent, those that are there twice as if of weight 2."""
+    op = op_of(name)
+
+    def check(data):
+        rng, dtype, limit = draw_numbers(data)
+        dtype = "float32" if dtype == "float64" else dtype
+        limit = min(limit, FAR[dtype])
+        examples, classes = data.draw(st.integers(1, 9)), data.draw(st.integers(2, 4))
+        width = classes if name == "reliability" else 1
+        tensors = tensors_of(
+            [each for each in op.rows if each != "weights"], rng, examples, width, limit
+        )
+        settings = draw_settings(data, op.settings)
+        counts = rng.integers(0, 3, examples)
+
+        def results(repeats, weights):
+            rows = {each: np.repeat(tensor, repeats, axis=0) for each, tensor in tensors.items()}
+            if width == 1:
+                rows = {each: tensor[:, 0] for each, tensor in rows.items()}
+            given = {each: ops.convert_to_tensor(tensor, dtype) for each, tensor in rows.items()}
+            labels = np.repeat(np.arange(examples) % classes, repeats)
+            return op.function(
+                **({"labels": labels} if op.labels else {}),
+                **given,
+                weights=ops.convert_to_tensor(weights, "float32"),
+                **settings,
+            )
+
+        weighted, repeated = results(1, counts), results(counts, np.ones(counts.sum()))
+        for key, value in weighted.items():
+            where = f"{name} {dtype} {settings} {key} {tensors} {counts}"
+            value = numpy(value)
+            assert np.isfinite(value).all(), where
+            assert (value >= 0).all(), where
+            if key not in ("coverage", "risk"):  # of which there are fewer
+                np.testing.assert_allclose(value, numpy(repeated[key]), 1e-4, 1e-5, err_msg=where)
         return 1
 
     count("values", fuzz("whole", name, check))
@@ -300,7 +347,7 @@ def test_of_a_layer(name, count):
 def test_of_a_metric(name, count):
     """However the examples are split into batches."""
     table = settings_of(name, METRICS[name])
-    several = name != "MarginBias"
+    several = name not in OF_CLASSES
 
     def check(data):
         rng, dtype, limit = draw_numbers(data)
@@ -311,7 +358,8 @@ def test_of_a_metric(name, count):
         labels = labels_of("several" if several else None, rng, rows, classes)
         if several and draw(data, True, False):
             labels = np.where(rng.uniform(size=labels.shape) < 0.2, np.nan, labels)
-        scores = ops.convert_to_tensor(numbers(rng, (rows, classes), limit), dtype)
+        values = distributions if name in OF_PROBABILITIES else numbers
+        scores = ops.convert_to_tensor(values(rng, (rows, classes), limit), dtype)
         weights = rng.choice([0, 1e-3, 1, 1e3], rows)
         weights = draw(data, None, 0.0, 2.0, weights, weights[:, None])
         where = f"{name} {settings} {labels} {numpy(scores)} {weights}"

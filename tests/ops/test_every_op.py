@@ -51,11 +51,14 @@ OPS = {
 OF_OTHER_SHAPES = {
     "adversarial_mask",  # of units, and not of float32
     "average_precision",  # of all examples
+    "brier_score",  # of probabilities
     "compactness",  # of the classes alone
     "linear_cross_entropy",  # of features
     "linear_ranks",
     "linear_top_k",
     "sampled_cross_entropy",
+    "reliability",
+    "risk_coverage",
     "separability",
     "separability_ratio",
     "super_symmetric_projection",

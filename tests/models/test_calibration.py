@@ -1,0 +1,261 @@
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from problems import CLASSES, make_model, random_operations, sequential
+from scipy import optimize
+from scipy.special import log_softmax
+
+import keras_softmaxes as ks
+
+HEADS = [
+    each
+    for each in vars(ks.layers).values()
+    if inspect.isclass(each) and issubclass(each, ks.layers.Head) and each is not ks.layers.Head
+]
+HEADS.remove(ks.layers.PairedGSoftmax)  # of several labels
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.last = keras.layers.Dense(CLASSES, kernel_initializer=keras.initializers.HeNormal(1))
+
+    def call(self, x):
+        return 3 * self.last(x)
+
+
+def functional(activation=None):
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(16, activation="relu")(inputs)
+    last = keras.layers.Dense(CLASSES, activation, kernel_initializer="random_normal")
+    return keras.Model(inputs, last(hidden))
+
+
+PLAIN = {
+    "functional of logits": functional,
+    "functional of probabilities": lambda: functional("softmax"),
+    "sequential of logits": lambda: keras.Sequential([sequential(), keras.layers.Dense(CLASSES)]),
+    "subclassed of logits": Subclassed,
+}
+MODELS = {
+    **{kind.__name__: lambda kind=kind: make_model(kind(CLASSES)) for kind in HEADS},
+    **PLAIN,
+}
+EACH = pytest.mark.parametrize("name", MODELS)
+
+
+def make_data(rows=300):
+    """Return features, and labels that are wrong for some."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(rows, 8)).astype("float32")
+    return x, np.where(rng.uniform(size=rows) < 0.8, x[:, :CLASSES].argmax(axis=1), 0)
+
+
+def predicted(model, x):
+    return model.predict(x, verbose=0)
+
+
+def scores_of(outputs):
+    """Return log-probabilities in float64, of probabilities or logits."""
+    outputs = outputs.astype("float64")
+    is_distribution = outputs.min() >= 0 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3)
+    outputs = np.log(np.maximum(outputs, np.finfo("float32").tiny)) if is_distribution else outputs
+    return log_softmax(outputs, axis=-1)
+
+
+def likelihood(scores, y):
+    """Return the negative log-likelihood."""
+    return -np.mean(scores[np.arange(len(y)), y])
+
+
+def temperature_of(model):
+    layer = getattr(model, "head", None)
+    layer = layer.calibration if layer else model.get_layer("calibration")
+    return float(layer.temperature)
+
+
+@EACH
+def test_the_temperature_is_that_of_a_search_and_the_class_stays(name):
+    x, y = make_data()
+    model = MODELS[name]()
+    if isinstance(model, ks.models.Classifier):
+        model.fit(x[:200], y[:200], epochs=3, verbose=0)
+    scores = scores_of(predicted(model, x))
+    calibrated = ks.models.calibrate(model, x, y)
+
+    def loss(rate):
+        return likelihood(log_softmax(rate * scores, axis=-1), y)
+
+    grid = np.geomspace(1e-2, 1e2, 401)
+    near = np.argmin([loss(rate) for rate in grid])
+    found = optimize.minimize_scalar(
+        loss, bounds=grid[[max(near - 1, 0), min(near + 1, 400)]], options={"xatol": 1e-9}
+    )
+    assert 1 / temperature_of(calibrated) == pytest.approx(found.x, rel=1e-4)
+    after = predicted(calibrated, x)
+    assert likelihood(scores_of(after), y) == pytest.approx(found.fun, abs=1e-5)
+    assert likelihood(scores_of(after), y) <= likelihood(scores, y) + 1e-6
+    np.testing.assert_array_equal(after.argmax(axis=-1), predicted(model, x).argmax(axis=-1))
+    np.testing.assert_allclose(
+        scores_of(after), log_softmax(found.x * scores, axis=-1), rtol=1e-3, atol=1e-4
+    )
+
+
+@EACH
+def test_it_is_a_model_of_the_same_kind_that_is_saved_and_loaded(name, tmp_path):
+    x, y = make_data()
+    model = MODELS[name]()
+    raw = predicted(model, x)
+    calibrated = ks.models.calibrate(model, x, y)
+    expected = predicted(calibrated, x)
+    assert isinstance(calibrated, ks.models.Classifier) == isinstance(model, ks.models.Classifier)
+    assert np.allclose(raw.sum(axis=-1), 1) == np.allclose(expected.sum(axis=-1), 1)
+    assert len(calibrated.weights) == len(model.weights) + 1
+    assert len(calibrated.trainable_weights) == len(model.trainable_weights)
+    calibrated.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(again) is type(calibrated)
+    assert temperature_of(again) == temperature_of(calibrated)
+    np.testing.assert_allclose(predicted(again, x), expected, atol=1e-6)
+    np.testing.assert_array_equal(predicted(model, x), raw)  # which it does not change
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["DropMax", *PLAIN])
+def test_it_is_exported(name, tmp_path):
+    import tensorflow as tf
+
+    x, y = make_data()
+    calibrated = ks.models.calibrate(MODELS[name](), x, y)
+    calibrated.export(tmp_path / "served", verbose=False)
+    served = tf.saved_model.load(tmp_path / "served")
+    np.testing.assert_allclose(served.serve(x), predicted(calibrated, x), atol=1e-6)
+    assert not random_operations(served)
+
+
+def test_a_calibrated_classifier_is_evaluated_and_trains_by_the_heads_own_loss():
+    x, y = make_data()
+    model = make_model()
+    model.fit(x, y, verbose=0)
+    calibrated = ks.models.calibrate(model, x, y)
+    calibrated.compile("adam", metrics=["accuracy", ks.metrics.BrierScore()])
+    loss, accuracy, _ = calibrated.evaluate(x, y, verbose=0)
+    assert loss == pytest.approx(likelihood(scores_of(predicted(calibrated, x)), y), abs=1e-5)
+    assert loss < model.evaluate(x, y, verbose=0)[0]
+    assert accuracy == pytest.approx(model.evaluate(x, y, verbose=0)[1])
+    before = temperature_of(calibrated)
+    calibrated.fit(x, y, verbose=0)
+    assert temperature_of(calibrated) == before
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 5.0])
+def test_the_temperature_that_made_the_labels_is_found(temperature):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20_000, 5)).astype("float32")
+    y = (logits / temperature + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Activation("linear")])
+    found = temperature_of(ks.models.calibrate(model, logits, y))
+    assert found == pytest.approx(temperature, rel=0.1)
+
+
+@pytest.mark.parametrize("form", ["logits", "probabilities"])
+def test_classes_that_are_nearly_equal_keep_their_order(form):
+    """Whatever the temperature, and though they are as near as their type has it."""
+    rng = np.random.default_rng(0)
+    outputs = rng.uniform(0.2, 0.3, size=(500, 2)).astype("float32")
+    if form == "probabilities":
+        outputs = (outputs / outputs.sum(axis=1, keepdims=True)).astype("float32") / 2
+        outputs = outputs.repeat(2, axis=1)
+    else:
+        outputs = outputs.repeat(2, axis=1)
+    outputs[:, 1] = np.nextafter(outputs[:, 0], 1)
+    outputs[:, 2] = np.nextafter(outputs[:, 3], 0)
+    layer = ks.layers._calibration.Temperature(from_logits=form == "logits")
+    layer.build(outputs.shape)
+    for temperature in (0.01, 0.77, 1.0, 1.7, 100.0):
+        layer.temperature.assign(temperature)
+        after = keras.ops.convert_to_numpy(layer(outputs))
+        np.testing.assert_array_equal(after.argmax(axis=1), outputs.argmax(axis=1))
+
+
+def test_vectors_are_those_of_a_search():
+    x, y = make_data()
+    model = make_model()
+    model.fit(x[:200], y[:200], epochs=3, verbose=0)
+    scores, hot = scores_of(predicted(model, x)), np.eye(CLASSES)[y]
+    calibrated = ks.models.calibrate(model, x, y, method="vector")
+    layer = calibrated.head.calibration
+
+    def loss(parameters):
+        scale, bias = parameters.reshape(2, CLASSES)
+        return -np.mean(np.sum(hot * log_softmax(scale * scores + bias, axis=-1), axis=1))
+
+    start = np.repeat([1.0, 0.0], CLASSES)
+    scores -= scores.max(axis=1, keepdims=True)  # as the layer has them
+    found = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-8})
+    ours = np.concatenate([layer.scale, layer.bias])
+    assert loss(ours) == pytest.approx(found.fun, abs=1e-5)
+    temperature = ks.models.calibrate(model, x, y)
+    one = likelihood(scores_of(predicted(temperature, x)), y)
+    assert likelihood(scores_of(predicted(calibrated, x)), y) <= one + 1e-6
+
+
+def test_labels_that_are_all_right_or_all_wrong_give_an_end_of_the_range():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
+    logits = np.random.default_rng(0).normal(size=(50, 3))
+    right = ks.models.calibrate(model, logits, logits.argmax(axis=1))
+    wrong = ks.models.calibrate(model, logits, logits.argmin(axis=1))
+    assert temperature_of(right) == pytest.approx(0.01, rel=1e-3)
+    assert temperature_of(wrong) == pytest.approx(100, rel=1e-3)
+    vectors = ks.models.calibrate(model, logits, logits.argmax(axis=1), method="vector")
+    assert np.isfinite(predicted(vectors, logits)).all()
+
+
+def test_pixels_are_examples():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 4, 4, 3)), rng.integers(0, 3, (20, 4, 4))
+    of_pixels = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Activation("linear")])
+    of_rows = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
+    found = ks.models.calibrate(of_pixels, x, y)
+    expected = ks.models.calibrate(of_rows, x.reshape(-1, 3), y.ravel())
+    assert temperature_of(found) == pytest.approx(temperature_of(expected), rel=1e-6)
+    assert predicted(found, x).shape == (20, 4, 4, 3)
+
+
+def test_inputs_may_be_several():
+    inputs = {name: keras.Input((4,), name=name) for name in ("left", "right")}
+    joined = keras.layers.Concatenate()(list(inputs.values()))
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES)(joined))
+    x, y = make_data()
+    parts = {"left": x[:, :4], "right": x[:, 4:]}
+    calibrated = ks.models.calibrate(model, parts, y)
+    expected = scores_of(predicted(model, parts)) / temperature_of(calibrated)
+    np.testing.assert_allclose(
+        scores_of(predicted(calibrated, parts)), log_softmax(expected, axis=-1), atol=1e-5
+    )
+
+
+def test_what_is_wrong_is_refused():
+    x, y = make_data()
+    model = make_model()
+    with pytest.raises(ValueError, match=r"`method`.*'temperature', 'vector'.*'platt'"):
+        ks.models.calibrate(model, x, y, method="platt")
+    with pytest.raises(ValueError, match="`batch_size`"):
+        ks.models.calibrate(model, x, y, batch_size=0)
+    with pytest.raises(ValueError, match="`labels`"):
+        ks.models.calibrate(model, x, y + CLASSES)
+    with pytest.raises(ValueError, match="`labels`"):
+        ks.models.calibrate(model, x, y[:-1])
+    several = make_model(ks.layers.PairedGSoftmax(CLASSES))
+    with pytest.raises(ValueError, match=r"`model`.*sum to 1"):
+        ks.models.calibrate(several, x, y)
+    infinite = keras.Sequential([keras.Input((8,)), keras.layers.Activation("linear")])
+    with pytest.raises(ValueError, match=r"`model`.*finite"):
+        ks.models.calibrate(infinite, np.full((2, 8), np.inf), [0, 1])
+    inputs = keras.Input((8,))
+    double = keras.Model(inputs, [keras.layers.Dense(3)(inputs), keras.layers.Dense(3)(inputs)])
+    with pytest.raises(ValueError, match=r"`model`.*one output"):
+        ks.models.calibrate(double, x, y)
