@@ -26,7 +26,6 @@ extensions = [
 ]
 nitpicky = True
 nitpick_ignore_regex = [(".*", r"(?!keras_softmaxes\.).*|.*\._.*")]  # types of others, private ones
-suppress_warnings = ["myst.header"]
 
 myst_enable_extensions = ["deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
