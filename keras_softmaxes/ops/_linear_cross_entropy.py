@@ -21,6 +21,7 @@ from ._tiles import (
     of_classes,
     pull_back,
     read_linear,
+    total_of_classes,
 )
 
 LOWEST = -1e38  # of which differences to logits are finite in float32
@@ -32,8 +33,6 @@ class _NonTarget(NamedTuple):
     largest: Tensor  # f_c*
     total: Tensor  # sum of the exponentials, exp(f_c - f_c*)
     weighted: Tensor  # sum of the exponentials times the deviations f_c - f_c*
-    deviations: Tensor  # sum of the deviations
-    seen: Tensor  # how many classes there were
 
 
 def linear_cross_entropy(
@@ -134,20 +133,18 @@ def _losses(
         shift, deviations = before.largest - top, logits - ops.expand_dims(top, axis=-1)
         exponentials, shrink = ops.exp(deviations), ops.exp(shift)
         total = shrink * before.total + ops.sum(exponentials, axis=-1)
-        weighted, plain, seen = before.weighted, before.deviations, before.seen
+        weighted = before.weighted
         if forward:
             products = ops.where(exponentials > 0, exponentials * deviations, 0)
             weighted = shrink * (weighted + shift * before.total) + ops.sum(products, axis=-1)
-        if reverse or label_smoothing:
-            plain += shift * seen + ops.sum(ops.where(is_other, deviations, 0), axis=-1)
-            seen += ops.sum(ops.cast(is_other, seen.dtype), axis=-1)
-        return top, total, weighted, plain, seen
+        return top, total, weighted
 
     zeros = ops.zeros_like(target)
-    start = ops.full_like(target, LOWEST), zeros, zeros, zeros, zeros
+    start = ops.full_like(target, LOWEST), zeros, zeros
     sums = _NonTarget(*fold(add, start, linear))
-    expected, mean = sums.weighted / sums.total, sums.deviations / others
-    log_total = ops.log(sums.total)
+    expected, log_total = sums.weighted / sums.total, ops.log(sums.total)
+    # Logits are linear, so that of their plain mean no tile is needed.
+    mean = (total_of_classes(linear) - (target + bias)) / others - sums.largest
     losses = ops.softplus(sums.largest - target + log_total)
     if label_smoothing:
         uniform = label_smoothing / (others + 1)

@@ -102,7 +102,8 @@ def pull_back(gradient_of: Callable[[Tile], Tensor], linear: Linear) -> Linear:
         tile, first = _tile(number, linear), _first(number, linear)
         gradient = gradient_of(tile)
         rows = ops.cast(ops.slice(kernel, (first, 0), (size, kernel.shape[1])), features.dtype)
-        to_features += ops.matmul(ops.where(tile.is_new, gradient, 0), rows)
+        new_rows = ops.where(ops.expand_dims(tile.is_new, axis=-1), rows, 0)
+        to_features += ops.matmul(gradient, new_rows)
         of_kernel = ops.cast(ops.matmul(ops.transpose(gradient), features), kernel.dtype)
         of_bias = ops.cast(ops.sum(gradient, axis=0), bias.dtype)
         return (
@@ -123,6 +124,13 @@ def of_classes(classes: Tensor, linear: Linear) -> Tensor:
         ops.take(bias, index, axis=0), features.dtype
     )
     return ops.where(classes < 0, float("nan"), logits)
+
+
+def total_of_classes(linear: Linear) -> Tensor:
+    """Return the sum of the logits of all classes, (n,), which is linear too."""
+    features, kernel, bias = linear
+    rows, shift = (ops.sum(ops.cast(each, features.dtype), axis=0) for each in (kernel, bias))
+    return ops.sum(features * rows, axis=-1) + shift
 
 
 def _tiles(linear: Linear) -> tuple[int, int]:
