@@ -31,7 +31,6 @@ from runs import Runs
 import keras_softmaxes as ks
 
 BATCH_SIZE = 128
-BINS = 15
 BASELINE = "softmax_zeros"
 
 
@@ -221,20 +220,14 @@ def chosen(images: data.Images, args: argparse.Namespace) -> data.Images:
 def judged(model: keras.Model, images: data.Images) -> dict[str, float]:
     """Return the test error in per cent, and what the probabilities are worth."""
     probabilities = model.predict(images.x_test, batch_size=1000, verbose=0)
+    calibration_error = ks.metrics.CalibrationError()
+    calibration_error.update_state(images.y_test, probabilities)
     target = np.take_along_axis(probabilities, images.y_test[:, None].astype(int), axis=1)
     return {
         "test_error": methods.error_of(probabilities, images),
         "negative_log_likelihood": float(-np.log(np.maximum(target, 1e-30)).mean()),
-        "calibration_error": calibration_error(probabilities, images.y_test),
+        "calibration_error": float(calibration_error.result()),
     }
-
-
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the expected calibration error, over bins of equal width of the confidence."""
-    confidence = probabilities.max(axis=1)
-    surplus = confidence - (probabilities.argmax(axis=1) == labels)
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return float(np.abs(np.bincount(bins, surplus, BINS)).sum() / len(labels))
 
 
 if __name__ == "__main__":

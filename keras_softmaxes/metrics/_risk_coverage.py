@@ -88,7 +88,7 @@ class RiskCoverage(KeptRows):
         """Return the measure of the examples so far, 0 before the first."""
         if self.rows is None:
             return ops.zeros((), dtype=self.dtype)
-        confidence, wrong, weights = ops.unstack(self.rows, 3, axis=1)
+        confidence, wrong, weights = ops.unstack(ops.copy(self.rows), 3, axis=1)
         curve = risk_coverage_of(wrong, confidence, weights)
         if self.measure != "coverage":
             return self.of_kept(curve[self.measure])

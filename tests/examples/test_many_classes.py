@@ -48,14 +48,6 @@ def test_validation_holds_training_images_back(images):
     np.testing.assert_array_equal(held.x_test[0], images.x_train[7 * 12])
 
 
-def test_the_calibration_error_is_the_mean_surplus_of_confidence():
-    probabilities = np.array([[0.9, 0.1], [0.92, 0.08], [0.3, 0.7], [0.45, 0.55]])
-    labels = np.array([0, 1, 1, 1])
-    # Bins of 1/15: .9 and .92, one right; .7; .55.
-    expected = (abs(0.9 + 0.92 - 1) + abs(0.7 - 1) + abs(0.55 - 1)) / 4
-    assert many_classes.calibration_error(probabilities, labels) == pytest.approx(expected)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WITHOUT_NUMBERS)
 def test_a_method_learns_and_is_judged_by_its_probabilities(images, name):
