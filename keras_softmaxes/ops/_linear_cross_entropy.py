@@ -75,7 +75,7 @@ def linear_cross_entropy(
         >>> kernel, bias = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, 0.0]
         >>> loss = ks.ops.linear_cross_entropy([0], [[3.0, 1.0]], kernel, bias)
         >>> round(float(loss[0]), 4)
-        1.3490
+        1.349
 
     Reference:
         Kobayashi, Large Margin In Softmax Cross-Entropy Loss, BMVC 2019, Eqs. 11-13, 15

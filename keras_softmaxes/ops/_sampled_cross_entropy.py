@@ -53,7 +53,7 @@ def sampled_cross_entropy(
         ...     [0], [[3.0, 1.0]], kernel, bias, drawn, log_counts
         ... )
         >>> round(float(loss[0]), 4)
-        1.3490
+        1.349
 
     Reference:
         Jean et al., On Using Very Large Target Vocabulary for Neural Machine Translation, ACL 2015
