@@ -1,3 +1,3 @@
-"""The constraints: what a kernel may be."""
+"""Constraints of kernels."""
 
 from ._super_symmetric import SuperSymmetric as SuperSymmetric

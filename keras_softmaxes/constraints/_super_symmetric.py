@@ -16,13 +16,13 @@ class SuperSymmetric(keras.constraints.Constraint):
     After each step of the optimiser the kernel is replaced by the nearest such kernel, over all v:
     `keras_softmaxes.ops.super_symmetric_projection`.
 
-    The paper trains its super-symmetric classifier under a constraint whose form is in a supplement
-    that was not available: projection is one reading. In the paper it did not help (28.67 % error
-    against the 28.62 % of softmax on CIFAR-100). The initial kernel is not projected, and a bias is
-    not constrained. The singular value decomposition takes of the order of features x C^2
-    operations a step. TensorFlow's XLA has a slow one of its own: with `jit_compile=True` the
-    constraint works, but a kernel of 512 x 100 took 8 s a step where it takes 6 ms without (one CPU
-    core). Train with `jit_compile=False`, also on a GPU, where Keras compiles by default.
+    The paper gives the form of its constraint in a supplement that was not available. Projection is
+    one reading of it. In the paper it did not help (28.67 % error against the 28.62 % of softmax on
+    CIFAR-100). The initial kernel is not projected, and a bias is not constrained. The singular
+    value decomposition takes of the order of features x C^2 operations a step. TensorFlow's XLA has
+    a slow one of its own: with `jit_compile=True` the constraint works, but a kernel of 512 x 100
+    took 8 s a step where it takes 6 ms without (one CPU core). Train with `jit_compile=False`, also
+    on a GPU, where Keras compiles by default.
 
     Raises:
         ValueError: when it is called on a kernel that is not of shape (features, classes), with at

@@ -1,3 +1,3 @@
-"""Pipelines of training data, for the TensorFlow backend."""
+"""Batches of labelled and unlabelled rows, for the TensorFlow backend."""
 
 from ._semi_supervised import semi_supervised as semi_supervised

@@ -23,11 +23,11 @@ def semi_supervised(
 ) -> "tf.data.Dataset":
     """Return batches of labelled and unlabelled rows, for `fit`.
 
-    Each batch is (x, y, weight) with as many rows of either kind as is asked for, spread evenly.
-    An unlabelled row has the weight 0, and the class -1 where labels are integers, else a label
-    that means nothing. A labelled one has the weight rows / labelled rows, so that Keras's loss,
-    the sum over all rows divided by their number, is the mean over the labelled rows; also on
-    replicas, where each has as many rows.
+    Each batch is (x, y, weight) with as many rows of either kind as is asked for, spread evenly. An
+    unlabelled row has the weight 0. Its label is -1 if labels are integers, and else has no
+    meaning. A labelled one has the weight rows / labelled rows, so that Keras's loss, the sum over
+    all rows divided by their number, is the mean over the labelled rows; also on replicas, where
+    each has as many rows.
 
     An epoch goes through the unlabelled rows once, without those that do not fill a batch; the
     labelled rows are repeated. Augment either dataset by its `map` beforehand.
@@ -49,11 +49,11 @@ def semi_supervised(
         A `tf.data.Dataset`, in a new order at each epoch.
 
     Raises:
-        ValueError: sizes that are not integers of at least 1; what is no array; arrays of different
-            lengths; rows of different shapes or types, batches of them, several arrays of labels;
-            no labelled row, or too few unlabelled ones for a batch; in the scope of a strategy, a
-            batch that its replicas cannot share evenly; with `indexed`, labelled rows of unknown
-            number.
+        ValueError: sizes that are not integers of at least 1; something that is not an array;
+            arrays of different lengths; rows of different shapes or types, batches of them, several
+            arrays of labels; no labelled row, or too few unlabelled ones for a batch; in the scope
+            of a strategy, a batch that its replicas cannot share evenly; with `indexed`, labelled
+            rows of unknown number.
 
     Example:
         >>> import numpy as np
@@ -124,7 +124,7 @@ def _check_rows(labelled: Any, unlabelled: Any, batch_size: int) -> None:
         raise invalid("labelled", "rows (x, y)", labelled.element_spec)
     specs = tf.nest.flatten(labelled.element_spec)
     if all(spec.shape.rank and spec.shape[0] is None for spec in specs):
-        raise invalid("labelled", "rows; `dataset.unbatch()` makes them of batches", specs)
+        raise invalid("labelled", "rows; `dataset.unbatch()` turns batches into rows", specs)
     if tf.nest.is_nested(labelled.element_spec[1]):
         raise invalid("labelled", "labels in one array", labelled.element_spec[1])
     if unlabelled.element_spec != labelled.element_spec[0]:

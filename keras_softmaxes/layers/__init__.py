@@ -1,4 +1,4 @@
-"""The layers: all the weights and all the randomness."""
+"""Heads, and layers that regularise. All weights and all random numbers are here."""
 
 from ._adversarial_dropout import AdversarialDropout as AdversarialDropout
 from ._class_attention import ClassAttention as ClassAttention

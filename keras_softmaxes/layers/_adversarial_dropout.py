@@ -14,7 +14,7 @@ from ._random import Seeded, draw_uniform
 
 @serializable
 class AdversarialDropout(Seeded):
-    """Dropout whose masks a model with the mixin also chooses adversarially.
+    """Dropout, whose mask a model with the mixin also chooses adversarially.
 
     In an ordinary model this is ordinary dropout: in training a unit stays with the probability
     1 - rate, and what stays is divided by that; at inference nothing happens. In a model with
@@ -31,7 +31,7 @@ class AdversarialDropout(Seeded):
         budget: the share of the units by which an adversarial mask may differ from the random one,
             in [0, 1]; see `keras_softmaxes.ops.adversarial_mask`. The paper's is 0.05; its released
             code has 0.005 for MNIST, 10 of 2,048 units, where 0.05 does harm. Begin with about ten
-            units. One that is less than a unit is refused where a mask is asked for.
+            units. A budget of less than one unit raises when a mask is computed.
         seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
         **kwargs: the arguments of every Keras layer.
 

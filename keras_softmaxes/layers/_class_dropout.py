@@ -13,8 +13,8 @@ from ._class_masking import ClassMasking, log_mask_of, uniform_like
 class ClassDropout(ClassMasking):
     """Softmax whose non-target classes are dropped at random, the DropMax paper's Random DropMax.
 
-    Replaces the last `Dense(classes)` of a classifier. In training each class of each example stays
-    with the probability `retain`, whatever the features, and
+    Replaces the last `Dense(classes)` of a classifier. In training each class of each example is
+    kept with the probability `retain`, which does not depend on the features, and
     `keras_softmaxes.losses.MaskedCrossentropy` keeps the target's. At inference nothing is drawn:
     the class probabilities are the plain softmax. `keras_softmaxes.models.monte_carlo` averages
     draws instead.

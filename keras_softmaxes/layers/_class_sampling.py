@@ -17,12 +17,12 @@ _sampled_classes = xla_compiled(sampled_classes)
 class ClassSampling(ClassMasking):
     """Softmax over a fixed number of classes drawn anew for each example, the target among them.
 
-    Replaces the last `Dense(classes)` of a classifier. In training the softmax runs over
-    n = round(fraction * K) classes of each example: the target and n - 1 others, drawn uniformly
+    Replaces the last `Dense(classes)` of a classifier. In training the softmax runs over n =
+    round(fraction * K) classes of each example: the target and n - 1 others, drawn uniformly
     without replacement. This is the DropMax paper's baseline; the sampled softmax of Jean et al.
-    draws one set for a batch and spares the computation of the others, which this does not: it is
-    there for what it does to generalisation. At inference nothing is drawn: the class probabilities
-    are the plain softmax. `keras_softmaxes.models.monte_carlo` averages draws of n classes instead.
+    draws one set per batch and skips the other logits. This layer computes all logits: its purpose
+    is generalisation, not speed. At inference nothing is drawn: the class probabilities are the
+    plain softmax. `keras_softmaxes.models.monte_carlo` averages draws of n classes instead.
 
     The head does not know the label. It draws n - 1 classes, and one in reserve, which
     `keras_softmaxes.losses.MaskedCrossentropy` takes where the target is among the n - 1.

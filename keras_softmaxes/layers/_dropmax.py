@@ -30,8 +30,8 @@ class DropMax(StochasticHead):
     the target's class. At inference nothing is drawn: the class probabilities are the softmax of
     o + log rho (Eq. 15). `keras_softmaxes.models.monte_carlo` averages draws instead (Eq. 14).
 
-    Regularisers act on the logits' branch alone: the method replaces the weight decay of the other
-    two by an entropy term.
+    Regularisers act on the logits' branch only. For the other two branches the method has an
+    entropy term in place of weight decay.
 
     Args:
         units: the number of classes K, at least 2.
@@ -41,8 +41,8 @@ class DropMax(StochasticHead):
         seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
         branch_initializer: initialiser of the kernels of a and r. Each draws its own, unless you
             pass an initialiser with a seed: then both start alike.
-        kernel_initializer: initialiser of the logits' kernel. The authors' code draws it as those
-            of the branches.
+        kernel_initializer: initialiser of the logits' kernel. The authors' code initialises it like
+            those of the branches.
         bias_initializer: initialiser of the biases of all three.
         kernel_regularizer: regulariser of the logits' kernel.
         bias_regularizer: regulariser of the logits' bias.

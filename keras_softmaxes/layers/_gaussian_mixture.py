@@ -43,7 +43,7 @@ class GaussianMixture(Head):
 
     Output:
         A dict of (..., K) tensors, float32 or float64: "probabilities", "logits" -d - h,
-        "distances" d and "half_log_determinants" h. How exact the distances are is told by
+        "distances" d and "half_log_determinants" h. For their precision see
         `keras_softmaxes.ops.gaussian_distances`.
 
     Raises:

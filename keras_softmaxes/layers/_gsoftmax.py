@@ -30,9 +30,9 @@ class GSoftmax(keras.layers.Layer):
         a = x + lambda Phi(x; mu, sigma)
 
     It goes between the last `Dense(classes)` and any loss of logits: Keras's cross-entropies,
-    `keras_softmaxes.losses.LargeMarginCrossentropy`, or for several labels an example
+    `keras_softmaxes.losses.LargeMarginCrossentropy`, or for several labels per example
     `keras.losses.BinaryCrossentropy(from_logits=True)`, the paper's Eq. 14 with the Gaussian term.
-    Its `mean` and `stddev` tell how compact and how separable the classes are; see
+    Its `mean` and `stddev` show how compact and how separable the classes are; see
     `keras_softmaxes.ops.separability`.
 
     The paper says that mu and sigma are learned by gradient. Its authors' single-label script never
@@ -60,7 +60,7 @@ class GSoftmax(keras.layers.Layer):
 
     Raises:
         ValueError: an argument out of its range; logits of rank 1, of fewer than 2 classes or of a
-            number that is not known; as many starts as there are not classes.
+            number that is not known; a number of starts other than 1 or the number of classes.
 
     Example:
         >>> import keras_softmaxes as ks

@@ -14,7 +14,7 @@ MOST_TENSORS = 64  # that a head may return with a mask of padding
 
 @serializable
 class Head(keras.layers.Layer):
-    """Base of the heads: a last layer that hands its loss more than one tensor.
+    """Base of the heads: a last layer that passes several tensors to its loss.
 
     A head turns features of shape (batch, ..., features) into a flat dict of named tensors. It
     has "probabilities", what the method means at inference, and "logits" where there are such (but
@@ -22,10 +22,10 @@ class Head(keras.layers.Layer):
     own loss reads: a `keras_softmaxes.losses.HeadLoss` says it by their names.
     `keras_softmaxes.models.Classifier` sends each to its place.
 
-    A head of your own overrides `call`, and `default_loss` if `compile` shall need no loss. Return
-    tensors of at least float32, whatever the layer computes in: a softmax in half precision is what
-    Keras's guide to mixed precision warns of. A mask of padding on the features is one on each of
-    the tensors.
+    A head of your own overrides `call`. It overrides `default_loss` too if `compile` should work
+    without a loss. Return tensors of at least float32, whatever the layer computes in: a softmax in
+    half precision is what Keras's guide to mixed precision warns of. A mask of padding on the
+    features is one on each of the tensors.
 
     Args:
         units: the number of classes, at least 2.
@@ -64,7 +64,7 @@ class Head(keras.layers.Layer):
             raise invalid("features", expected, f"a tensor of shape {input_shape}")
 
     def default_loss(self) -> keras.Loss:
-        """Return the loss of the head's paper, with which `compile` trains where it has none.
+        """Return the loss of the head's paper, which `compile` takes if none is given.
 
         Raises:
             ValueError: a head that has no such loss.
@@ -96,7 +96,7 @@ class Head(keras.layers.Layer):
         """Refuse to be wrapped by a layer that takes one tensor of the layer within.
 
         Raises:
-            NotImplementedError: always; `compute_output_spec` tells the shapes.
+            NotImplementedError: always; `compute_output_spec` returns the shapes.
         """
         expected = "the head itself, which takes features (batch, ..., features) and returns a dict"
         wrapped = f"`{self.name}` in a layer of one output, as `keras.layers.TimeDistributed`"
@@ -113,9 +113,9 @@ class Head(keras.layers.Layer):
 class LinearHead(Head):
     """Base of the heads whose logits are those of a `Dense` layer.
 
-    They start from a kernel of zeros, from which all classes are equally likely: of many classes a
-    random kernel's logits say something wrong with certainty, which has to be unlearned first.
-    Further branches are `Dense` layers of the same size, without regularisers.
+    They start from a kernel of zeros, from which all classes are equally likely: with many classes,
+    a random kernel gives confident wrong logits, which training has to undo first. Further branches
+    are `Dense` layers of the same size, without regularisers.
 
     Args:
         units: the number of classes, at least 2.

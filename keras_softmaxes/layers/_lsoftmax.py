@@ -28,16 +28,15 @@ class LSoftmax(Head):
     `keras_softmaxes.losses.LSoftmaxLoss` puts the margin logit in the target's place. At inference
     the class probabilities are the softmax of f.
 
-    With the full margin from the start a network may collapse, the features and all logits going
-    to zero and the loss to log K. So lambda falls from a large value during the training (section
-    5.1 of the paper). The layer counts its own calls in training, t = 0, 1, ..., in a weight that
-    is saved with it. The released code has lambda = max(lambda_min, base
-    (1 + gamma t)^-power) with base 1000, lambda_min 0 and, over 30,000 steps, gamma 0.000025 and
-    power 35 on MNIST, gamma 0.00002 and power 45 on CIFAR-10: 421 after 1,000 steps, 0.4 after
-    10,000. The default here is the authors' later setting in SphereFace, base 1000, gamma 0.12 and
-    power 1, without its lambda_min of 5, for up to ten classes. With K of more it falls more
-    slowly, as the margin comes too early for what many classes take to be told apart
-    (docs/results/many_classes):
+    With the full margin from the start a network may collapse, the features and all logits going to
+    zero and the loss to log K. So lambda falls from a large value during the training (section 5.1
+    of the paper). The layer counts its own calls in training, t = 0, 1, ..., in a weight that is
+    saved with it. The released code has lambda = max(lambda_min, base (1 + gamma t)^-power) with
+    base 1000, lambda_min 0 and, over 30,000 steps, gamma 0.000025 and power 35 on MNIST, gamma
+    0.00002 and power 45 on CIFAR-10: 421 after 1,000 steps, 0.4 after 10,000. The default here is
+    the authors' later setting in SphereFace, base 1000, gamma 0.12 and power 1, without its
+    lambda_min of 5, for up to ten classes. With more classes, K, it falls more slowly: many classes
+    take longer to separate, and the margin would come too early (docs/results/many_classes):
 
         lambda = 1000 / (1 + gamma t),   gamma = 0.12 min(1, 3 / sqrt(K - 1))
 

@@ -23,8 +23,8 @@ class NormConstraint(KernelWrapper):
     so that alpha rises while Omega > k and falls below it. Where the constraint binds, training
     settles at Omega = k, at the alpha whose weight decay has the same minimum; where it does not,
     alpha is 0 and the layer is untouched. `keras.constraints.MaxNorm` reprojects instead: it holds
-    the limit exactly at each step, and finds no alpha. A step that the optimizer skips, as half
-    precision's loss scale may have it, is none (but on JAX).
+    the limit exactly at each step, and finds no alpha. The multiplier stays the same in a step that
+    the optimizer skips because of the loss scale of half precision (except on JAX).
 
     Args:
         layer: any layer with a kernel that is called with its inputs alone, once a step.

@@ -1,4 +1,4 @@
-"""The head of several labels an example."""
+"""The head for several labels per example."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from ._head import LinearHead
 
 @serializable
 class PairedGSoftmax(LinearHead):
-    """G-softmax for several labels an example: positive and negative evidence for each.
+    """G-softmax for several labels per example: evidence for and against each label.
 
     Replaces the last `Dense(labels)` of a classifier. From features h it computes, for each label,
 
@@ -63,7 +63,7 @@ class PairedGSoftmax(LinearHead):
 
     Raises:
         ValueError: units that are not an integer of at least 2, another form, features of
-            rank 1, or what `GSoftmax` refuses.
+            rank 1, or what `GSoftmax` raises.
 
     Example:
         >>> import keras_softmaxes as ks

@@ -18,8 +18,7 @@ class ParameterTying(keras.layers.Layer):
         Omega = weight * || W_A - W_B ||^2
 
     is added to the loss, in evaluation too, as Keras adds its regularisers. For two tasks of the
-    same kind whose inputs differ. Layers that are to be equal rather than close are one layer,
-    called twice.
+    same kind whose inputs differ. For equal rather than similar weights, call one layer twice.
 
     Args:
         first: layer A, with a kernel.
@@ -34,8 +33,8 @@ class ParameterTying(keras.layers.Layer):
         The pair of their outputs.
 
     Raises:
-        ValueError: a weight below 0; one layer, twice; inputs that are no pair; layers without a
-            kernel, or with kernels of other shapes.
+        ValueError: a weight below 0; the same layer twice; inputs that are not a pair; layers
+            without a kernel, or with kernels of different shapes.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -54,7 +53,7 @@ class ParameterTying(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         if first is second:
-            raise invalid("second", "another layer than `first`; equal layers are one", second)
+            raise invalid("second", "another layer; to share `first`, call it twice", second)
         self.supports_masking: bool = True
         self.first: keras.layers.Layer = check_layer("first", first)
         self.second: keras.layers.Layer = check_layer("second", second)

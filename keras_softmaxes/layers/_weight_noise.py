@@ -19,7 +19,7 @@ class WeightNoise(Seeded, KernelWrapper):
 
     drawn anew at each training step, for all examples of the batch, or of a replica's share of it,
     together. The gradient is taken at the noisy kernels and moves the clean ones; the variables
-    themselves never hold noise, so that nothing of it is saved, exported or there at inference.
+    themselves never hold noise, so that saving, exporting and inference see the clean kernels.
 
     For small noise and the squared error this adds the penalty stddev^2 E[ ||d y_hat / dW||^2 ] on
     average, which leads to flat minima.

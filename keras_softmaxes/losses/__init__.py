@@ -1,4 +1,4 @@
-"""The losses: thin `keras.losses.Loss` classes over the ops."""
+"""Losses: one per head, and losses for the logits of any model."""
 
 from ._class_attention import AttentionCrossentropy as AttentionCrossentropy
 from ._class_masking import MaskedCrossentropy as MaskedCrossentropy

@@ -44,14 +44,14 @@ class AttentionCrossentropy(HeadLoss):
 
     Args:
         supervised: whether the attention learns the label, a class at a time.
-        non_targets: as how many the non-targets of an example count in the supervision, above 0;
-            see `keras_softmaxes.losses.DropMaxLoss`. None is the plain sum.
+        non_targets: the number of classes that the non-targets of an example count as in the
+            supervision, above 0; see `keras_softmaxes.losses.DropMaxLoss`. None is the plain sum.
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss. Sample weights act on both terms.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
@@ -61,7 +61,7 @@ class AttentionCrossentropy(HeadLoss):
 
     Raises:
         ValueError: `supervised` that is not a boolean; non_targets not above 0; what
-            `keras_softmaxes.losses.HeadLoss` refuses.
+            `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras

@@ -43,8 +43,8 @@ class MaskedCrossentropy(HeadLoss):
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
@@ -54,7 +54,7 @@ class MaskedCrossentropy(HeadLoss):
             "reserve_log_mask".
 
     Raises:
-        ValueError: what `keras_softmaxes.losses.HeadLoss` refuses.
+        ValueError: what `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras

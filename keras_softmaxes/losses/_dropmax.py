@@ -46,22 +46,22 @@ class DropMaxLoss(HeadLoss):
 
     with the terms of `keras_softmaxes.ops.dropmax_terms`. It is usually negative late in training.
 
-    The last three are sums over the classes. From 29 classes on their parts of the non-targets are
-    weighted, so that together they keep the size that they have at 28: with the paper's plain sum
-    964 classes of 16 images each stay at chance (docs/results/many_classes).
+    The last three are sums over the classes. From 29 classes on, the parts of the non-targets are
+    weighted, so that together they stay as large as with 28: with the paper's plain sum 964 classes
+    of 16 images each stay at chance (docs/results/many_classes).
 
     Args:
         entropy_weight: weight of the negative entropy of the retain probabilities. 1 in DropMax;
             gamma, searched in {1, 0.1, 0.01}, in the paper's q = p variant.
-        non_targets: as how many the non-targets of an example count in the last three terms, above
-            0: of K classes each has the weight min(1, non_targets / (K - 1)). None is the paper's
-            sum, in which each has the weight 1.
+        non_targets: the number of classes that the non-targets of an example count as in the last
+            three terms, above 0. With K classes each non-target has the weight min(1, non_targets /
+            (K - 1)). None is the paper's sum, in which each has the weight 1.
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss. Sample weights act on the whole objective.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
@@ -72,7 +72,7 @@ class DropMaxLoss(HeadLoss):
 
     Raises:
         ValueError: an entropy_weight below 0, non_targets not above 0; what
-            `keras_softmaxes.losses.HeadLoss` refuses.
+            `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras

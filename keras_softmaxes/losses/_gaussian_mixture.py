@@ -38,13 +38,13 @@ class GaussianMixtureLoss(HeadLoss):
     both arguments 0 it is the softmax cross-entropy of a plain Gaussian discriminant. It becomes
     negative where the variances are small.
 
-    With many classes a network pays for both less by shrinking all features to one point than by
-    classifying: at a hundred, in trainings of a thousand steps, the authors' values stay at chance.
-    So by default they fall from 11 classes on, as 9 / (K - 1) (docs/results/many_classes).
+    With many classes both terms are lowest where all features shrink to one point, and the network
+    does not classify: with a hundred classes and a thousand steps, the authors' values stay at
+    chance. So by default they fall from 11 classes on, as 9 / (K - 1) (docs/results/many_classes).
 
     Args:
-        margin: by which the target's distance is enlarged in training, at least 0; None is
-            0.3 min(1, 9 / (K - 1)). The authors' CIFAR-100 example starts at 0.1 and doubles it
+        margin: the share by which the target's distance is enlarged in training, at least 0; None
+            is 0.3 min(1, 9 / (K - 1)). The authors' CIFAR-100 example starts at 0.1 and doubles it
             every 5,000 steps up to 0.3; here it is constant.
         likelihood_weight: weight of the likelihood term, at least 0; None is
             0.1 min(1, 9 / (K - 1)). 0.1 in that example.
@@ -52,8 +52,8 @@ class GaussianMixtureLoss(HeadLoss):
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss. Sample weights act on the whole objective.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
@@ -62,7 +62,7 @@ class GaussianMixtureLoss(HeadLoss):
         y_pred: what the head returns: "distances" and "half_log_determinants".
 
     Raises:
-        ValueError: a negative argument; what `keras_softmaxes.losses.HeadLoss` refuses.
+        ValueError: a negative argument; what `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras

@@ -36,19 +36,19 @@ Functions = tuple[Function, Function]
 
 @serializable
 class HeadLoss(keras.losses.Loss):
-    """Base of the losses of what a head returns.
+    """Base of the losses that read a head's tensors.
 
-    A head (`keras_softmaxes.layers.Head`) returns a dict of named tensors, and a loss says by name
-    what it reads of them. It trains any head that has these; another one is refused, with the names
-    of both. A plain tensor, as `Dense` returns it, is `{"logits": tensor}`.
+    A head (`keras_softmaxes.layers.Head`) returns a dict of named tensors, and a loss names those
+    that it reads. It trains any head that returns these; another head raises an error that names
+    both. A plain tensor, as `Dense` returns it, is `{"logits": tensor}`.
 
-    A loss of your own sets `reads` and overrides `call`, which receives the labels as they were
-    read, in one place and once, and returns one number per example.
+    A loss of your own sets `reads` and overrides `call`, which receives the labels as integer
+    classes and returns one number per example.
 
     Soft labels, rows that sum to 1 as MixUp, CutMix and distillation make them, mean the
     expectation of the loss over the label's distribution. The losses of this package have it in
-    closed form, by `expectation`; a loss of your own takes rows of at most two classes, by a call
-    for each.
+    closed form, by `expectation`; a loss of your own takes rows with at most two classes, and is
+    called once for each.
 
     Args:
         ignore_class: an integer, in the range of the classes or not (-1, 255). Examples (pixels)
@@ -56,8 +56,8 @@ class HeadLoss(keras.losses.Loss):
             Under `tf.distribute` each replica takes its own mean.
         reduction: as in every Keras loss.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision, which a sum over classes soon leaves.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32, as a sum over classes would overflow.
         class_weight: a number of at least 0 for each class, by which the losses of its examples
             (pixels) are multiplied, as by sample weights; of a soft label the expectation of the
             weighted losses. Unlike that of `fit` it takes labels of any shape and sample weights
@@ -70,7 +70,7 @@ class HeadLoss(keras.losses.Loss):
     Attributes:
         reads: the names of the tensors that the loss cannot do without.
         may_read: the names of those that it reads where the head returns them.
-        default_name: its name where it is given none; where this is None too, one that Keras makes.
+        default_name: the name if none is given; if this is None too, Keras makes one.
 
     Call arguments:
         y_true: (...) or (..., 1) whole numbers, or (..., K) one-hot or soft rows, told apart by
@@ -80,10 +80,10 @@ class HeadLoss(keras.losses.Loss):
             or a number.
 
     Raises:
-        ValueError: `y_pred` that has not what the loss reads; labels out of range, of another
-            shape, or rows that are no distributions; weights of another shape. In a graph, as in
-            `fit`, TensorFlow raises InvalidArgumentError for the values of labels; inside XLA or
-            `jax.jit`, where nothing can be raised, they give NaN.
+        ValueError: `y_pred` without what the loss reads; labels out of range or of another shape;
+            rows that do not sum to 1; weights of another shape. In a graph, as in `fit`, TensorFlow
+            raises InvalidArgumentError for the values of labels; inside XLA or `jax.jit`, where
+            nothing can be raised, they give NaN.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -258,7 +258,7 @@ class HeadLoss(keras.losses.Loss):
         labels = self.read(y_true, first)
         counted = None if self.ignore_class is None else labels.classes != self.ignore_class
         if counted is not None:
-            # What is ignored may hold NaN, of which no zero weight would rid the gradient.
+            # Ignored examples may hold NaN. A weight of zero would leave it in the gradient.
             is_kept = ops.expand_dims(counted, axis=-1)
             of_examples = outputs.keys() - PER_CLASS
             outputs |= {name: ops.where(is_kept, outputs[name], 0) for name in of_examples}

@@ -40,9 +40,9 @@ class LargeMarginCrossentropy(HeadLoss):
     with R of `keras_softmaxes.ops.large_margin_divergence`. It takes the place of
     `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` or of
     `keras.losses.CategoricalCrossentropy(from_logits=True)` and needs no other change. The model
-    returns logits: probabilities, as a last layer with a softmax gives them, are not told apart
-    from logits. With weight 0 it equals Keras's losses. With `bias=1` it is the paper's "modified
-    loss + regulariser". The more classes, the more there is to regularise; with two R is 0.
+    has to return logits. Probabilities, from a last layer with a softmax, raise no error and train
+    badly. With weight 0 it equals Keras's losses. With `bias=1` it is the paper's "modified loss +
+    regulariser". The more classes, the more there is to regularise; with two R is 0.
 
     Args:
         weight: lambda, the weight of R, at least 0. The paper uses 0.3 throughout, and up to 1 for
@@ -58,17 +58,17 @@ class LargeMarginCrossentropy(HeadLoss):
             the cross-entropy or in R; see `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss. Sample and class weights act on the whole loss.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
     Call arguments:
         y_true: (...) or (..., 1) classes, or (..., C) one-hot or soft, `...` being any shape.
-        y_pred: logits f, (..., C), or the dict of a head that has such.
+        y_pred: logits f, (..., C), or the dict of a head that returns logits.
 
     Raises:
-        ValueError: bad arguments, and what `keras_softmaxes.losses.HeadLoss` refuses. An example's
+        ValueError: bad arguments, and what `keras_softmaxes.losses.HeadLoss` raises. An example's
             NaN logit, or a non-target logit of plus infinity, gives NaN; other infinite logits give
             the limit, which may be infinite.
 
@@ -140,8 +140,8 @@ class LargeMarginDivergence(HeadLoss):
         R(f) = 1/2 D(q || u) + 1/2 D(u || q)
 
     with q the softmax of the non-target logits and u their uniform distribution:
-    `keras_softmaxes.ops.large_margin_divergence`. The paper calls it applicable to the other losses
-    with a softmax. It is a term, and trains nothing alone: the target's logit has no part in it.
+    `keras_softmaxes.ops.large_margin_divergence`. The paper says that it applies to other softmax
+    losses. Alone it trains no classifier: the target's logit has no part in it.
     `keras_softmaxes.losses.LargeMarginCrossentropy` is the sum with the cross-entropy, in one pass.
 
     Args:
@@ -150,17 +150,17 @@ class LargeMarginDivergence(HeadLoss):
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
     Call arguments:
         y_true: (...) or (..., 1) classes, or (..., C) one-hot or soft.
-        y_pred: logits f, (..., C), or the dict of a head that has such.
+        y_pred: logits f, (..., C), or the dict of a head that returns logits.
 
     Raises:
-        ValueError: another divergence, and what `keras_softmaxes.losses.HeadLoss` refuses.
+        ValueError: another divergence, and what `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras

@@ -24,15 +24,15 @@ class LSoftmaxLoss(HeadLoss):
 
         -log [ exp(g_t) / ( exp(g_t) + sum_{j != t} exp(f_j) ) ],  t the target
 
-    The margin and its annealing are the head's. While lambda falls, the loss may rise.
+    The margin and its annealing are the head's. The loss may rise while lambda falls.
 
     Args:
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
@@ -41,7 +41,7 @@ class LSoftmaxLoss(HeadLoss):
         y_pred: what the head returns: "logits" and "margin_logits".
 
     Raises:
-        ValueError: what `keras_softmaxes.losses.HeadLoss` refuses.
+        ValueError: what `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras

@@ -15,25 +15,26 @@ class MeanMulticlassHinge(HeadLoss):
 
         1 / (C - 1) sum_{c != y} max(0, f_c - f_y + 1)
 
-    The rival that the large-margin paper builds from the multiclass hinge loss, whose gradient for
-    two logits alone trained no network there. It takes the logits of a plain `Dense(classes)`.
+    The large-margin paper builds it as a rival from the multiclass hinge loss. That has a gradient
+    for two logits only, and trained no network there. It takes the logits of a plain
+    `Dense(classes)`.
 
     Args:
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
     Call arguments:
         y_true: (...) or (..., 1) classes, or (..., K) one-hot or of at most two classes.
-        y_pred: logits, (..., K), or the dict of a head that has such.
+        y_pred: logits, (..., K), or the dict of a head that returns logits.
 
     Raises:
-        ValueError: what `keras_softmaxes.losses.HeadLoss` refuses.
+        ValueError: what `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras_softmaxes as ks

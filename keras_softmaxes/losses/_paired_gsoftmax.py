@@ -1,4 +1,4 @@
-"""The loss of several labels an example."""
+"""The loss for several labels per example."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _cross_entropy = xla_compiled(paired_cross_entropy_of)
 
 @serializable
 class PairedCrossentropy(HeadLoss):
-    """Cross-entropy of positive and negative evidence for each label an example may have.
+    """Cross-entropy of the evidence for and against each label.
 
         - sum_i [ y_i log sigm(a+_i) + (1 - y_i) log sigm(a-_i) ]
 
@@ -25,17 +25,17 @@ class PairedCrossentropy(HeadLoss):
     Args:
         reduction: as in every Keras loss.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
 
     Call arguments:
-        y_true: y, (..., labels), of zeros and ones of any type. NaN is a label that nobody knows,
-            and adds nothing.
+        y_true: y, (..., labels), of zeros and ones of any type. NaN marks an unknown label, which
+            adds nothing.
         y_pred: what the head returns: "presence_logits" and "absence_logits".
 
     Raises:
         ValueError: labels of another shape or that are neither 0 nor 1, and what
-            `keras_softmaxes.losses.HeadLoss` refuses.
+            `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras

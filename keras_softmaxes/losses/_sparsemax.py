@@ -31,17 +31,17 @@ class SparsemaxLoss(HeadLoss):
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
     Call arguments:
         y_true: (...) or (..., 1) classes, or (..., K) one-hot or soft.
-        y_pred: logits z, (..., K), or the dict of a head that has such.
+        y_pred: logits z, (..., K), or the dict of a head that returns logits.
 
     Raises:
-        ValueError: what `keras_softmaxes.losses.HeadLoss` refuses.
+        ValueError: what `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras

@@ -17,14 +17,14 @@ class WeightedSum(HeadLoss):
 
     Args:
         losses: at least one `keras_softmaxes.losses.HeadLoss`, all of classes or all of several
-            labels. What they say of reductions, types and ignored classes is the sum's to say.
+            labels. The reduction, the type and the ignored class are arguments of the sum.
         weights: a number of at least 0 for each of them.
         ignore_class: a class, in range or not (-1, 255), whose examples do not count; see
             `keras_softmaxes.losses.HeadLoss`.
         reduction: as in every Keras loss.
         name: name of the loss.
-        dtype: the type the loss is computed in, None being `keras.config.floatx()`; float32 takes
-            the place of half precision.
+        dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
+            computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
         logit_adjustment: likewise.
 
@@ -33,9 +33,10 @@ class WeightedSum(HeadLoss):
         y_pred: what the head returns: all that the losses read.
 
     Raises:
-        ValueError: losses that are none, that read labels in two ways, or of which one ignores a
-            class; as many weights as there are not losses, or one below 0; and what
-            `keras_softmaxes.losses.HeadLoss` refuses.
+        ValueError: something that is not a loss; losses of which some read classes and others
+            several labels; a loss with an `ignore_class`, `class_weight` or `logit_adjustment` of
+            its own; a number of weights other than that of the losses; a weight below 0; and what
+            `keras_softmaxes.losses.HeadLoss` raises.
 
     Example:
         >>> import keras
@@ -113,6 +114,6 @@ def _check(losses: Any, weights: Any) -> None:
     if len({type(loss).read for loss in losses}) > 1:
         raise invalid("losses", "losses that read labels in one way", repr(losses))
     if not isinstance(weights, Sequence) or len(weights) != len(losses):
-        raise invalid("weights", f"a list of {len(losses)} numbers, one a loss", repr(weights))
+        raise invalid("weights", f"a list of {len(losses)} numbers, one per loss", repr(weights))
     for weight in weights:
         check_not_negative("weights", weight)

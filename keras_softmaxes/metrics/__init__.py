@@ -1,4 +1,4 @@
-"""The metrics."""
+"""Metrics of the large margin and of several labels per example."""
 
 from ._average_precision import MeanAveragePrecision as MeanAveragePrecision
 from ._brier_score import BrierScore as BrierScore

@@ -1,4 +1,4 @@
-"""Mean average precision of several labels an example."""
+"""Mean average precision for several labels per example."""
 
 from typing import Any
 

@@ -65,7 +65,7 @@ class MarginBias(keras.metrics.MeanMetricWrapper):
         weights = ops.cast(counted, logits.dtype)
         if sample_weight is not None:
             weights = weights * weights_like(sample_weight, weights)
-        # What does not count may hold NaN, of which no zero weight would rid the mean.
+        # Ignored examples may hold NaN. A weight of zero would leave it in the mean.
         values = ops.where(weights == 0, 0, margin_bias_of(labels, logits))
         super().update_state(values, y_pred, weights)
 

@@ -1,4 +1,4 @@
-"""Precision, recall and F1 of several labels an example."""
+"""Precision, recall and F1 for several labels per example."""
 
 from typing import Any
 
@@ -92,12 +92,12 @@ class MultiLabelMetric(keras.metrics.Metric):
 
 @serializable
 class MultiLabelPrecision(MultiLabelMetric):
-    """Precision of several labels an example: C-P by "class", O-P "overall".
+    """Precision for several labels per example: C-P by "class", O-P "overall".
 
         C-P = mean_i N^c_i / N^p_i,   O-P = sum_i N^c_i / sum_i N^p_i
 
-    N^p_i counts the examples predicted to have label i, N^c_i those that do. A label that is
-    predicted for none has precision 0.
+    N^p_i is the number of examples predicted to have label i, and N^c_i of those that have it. A
+    label that is never predicted has precision 0.
 
     Args:
         average: "macro" or the paper's "class", "micro" or the paper's "overall", or None.
@@ -133,12 +133,12 @@ class MultiLabelPrecision(MultiLabelMetric):
 
 @serializable
 class MultiLabelRecall(MultiLabelMetric):
-    """Recall of several labels an example: C-R by "class", O-R "overall".
+    """Recall for several labels per example: C-R by "class", O-R "overall".
 
         C-R = mean_i N^c_i / N^g_i,   O-R = sum_i N^c_i / sum_i N^g_i
 
-    N^g_i counts the examples that have label i, N^c_i those of them predicted to. A label that none
-    has, has recall 0.
+    N^g_i is the number of examples that have label i, and N^c_i of those predicted to have it. A
+    label that no example has gets recall 0.
 
     Args:
         average: "macro" or the paper's "class", "micro" or the paper's "overall", or None.
@@ -174,7 +174,7 @@ class MultiLabelRecall(MultiLabelMetric):
 
 @serializable
 class MultiLabelF1(MultiLabelMetric):
-    """F1 of several labels an example: C-F1 by "class", O-F1 "overall".
+    """F1 for several labels per example: C-F1 by "class", O-F1 "overall".
 
         2 P R / (P + R)
 

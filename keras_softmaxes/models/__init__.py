@@ -1,4 +1,4 @@
-"""The models: where a head's tensors, probabilities and gradients go."""
+"""The model of a network and a head, training with perturbations, and predictions over draws."""
 
 from ._calibration import calibrate as calibrate
 from ._classifier import Classifier as Classifier

@@ -11,7 +11,7 @@ class InCallContext(keras.layers.Layer):
 
     Layers that are called within and are not told of `training` take it from there. Keras's JAX
     trainer runs a model's `call` outside of any such context: a subclass that does not pass
-    `training` on would train without masks, without a word.
+    `training` on would silently train without masks.
 
     Args:
         function: takes an argument `training`.

@@ -31,14 +31,14 @@ class HeadMetrics:
 
 @serializable
 class Classifier(keras.Model):
-    """A network and the head that ends it.
+    """A network with a head: a Keras model whose last layer returns named tensors.
 
         classifier(x) = head(network(x))
 
     A head (`keras_softmaxes.layers.DropMax`, ...) returns a dict of named tensors. The classifier
     sends each to its place:
 
-    - in training the loss receives the dict, and reads of it what it names;
+    - in training the loss receives the dict, and reads the tensors that it names;
     - in evaluation the loss is the mean negative log-likelihood of the probabilities, whichever
       loss trains: `val_loss` is deterministic, holds no penalties and can be compared between
       heads;
@@ -46,8 +46,8 @@ class Classifier(keras.Model):
       attribute `reads`, as `keras_softmaxes.metrics.MarginBias`, receives the tensor of that name;
     - `predict` returns, and `export` serves, the probabilities alone.
 
-    Calling it returns the head's dict. For a loop of one's own, `loss(y, model(x, training=True))`
-    is all there is to it, regularisers aside.
+    Calling it returns the head's dict. In a training loop of your own the loss is `loss(y, model(x,
+    training=True))`, plus `sum(model.losses)` for regularisers.
 
     Args:
         network: what turns inputs into features, (batch, ..., features): a functional, sequential
@@ -56,8 +56,9 @@ class Classifier(keras.Model):
         **kwargs: the arguments of every Keras model.
 
     Raises:
-        ValueError: a network that is no layer, a head that is no head, a subclass whose `call`
-            takes no `training`, without which no mask would be drawn.
+        ValueError: a network that is not a layer; a head that is not a
+            `keras_softmaxes.layers.Head`; a subclass whose `call` has no argument `training`, so
+            that no mask would be drawn.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -81,7 +82,7 @@ class Classifier(keras.Model):
             )
             raise invalid("head", expected, repr(head))
         if "training" not in inspect.signature(self.call).parameters:
-            expected = "`call(self, inputs, training=None)`, without which no mask would be drawn"
+            expected = "`call(self, inputs, training=None)`; without it no mask would be drawn"
             raise invalid("call", expected, f"that of {type(self).__name__}")
         self.network = network
         self.head = head
@@ -150,7 +151,7 @@ class Classifier(keras.Model):
         return [*super().metrics, *self._reading.metrics, *self._reading.weighted_metrics]
 
     def train_step(self, *args: Any) -> Any:
-        """Take a step; one whose labels, weights or metrics are refused changes no weight."""
+        """Take a step. Where labels, weights or metrics raise, no weight changes."""
         if keras.backend.backend() == "jax":
             return super().train_step(*args)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(args[0])
@@ -160,7 +161,7 @@ class Classifier(keras.Model):
             return super().train_step(*args)
 
     def test_step(self, *args: Any) -> Any:
-        """Evaluate one batch; one that is refused changes no metric."""
+        """Evaluate one batch. Where it raises, no metric changes."""
         if keras.backend.backend() == "jax":
             return super().test_step(*args)
         data = keras.utils.unpack_x_y_sample_weight(args[0])
@@ -262,7 +263,7 @@ class Classifier(keras.Model):
         return keras.InputSpec(shape=(None, *shape[1:]), dtype=self.variable_dtype)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Return the arguments of `compile`, none of a model that was not compiled."""
+        """Return the arguments of `compile`; empty if the model was not compiled."""
         config = super().get_compile_config()
         for name in ("metrics", "weighted_metrics"):
             reading = getattr(self._reading, name)

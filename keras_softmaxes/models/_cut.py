@@ -107,7 +107,7 @@ def _split(model: Any, cut: AdversarialDropout, has_hooks: bool) -> Parts:
     if not getattr(network, "outputs", None):
         expected = (
             "a functional or sequential model, or a subclass that overrides the hooks `below` and "
-            "`above` in the place of `call`"
+            "`above` in place of `call`"
         )
         raise invalid("model", expected, type(model).__name__)
     if len(network.outputs) > 1 or isinstance(network.output_shape, dict):

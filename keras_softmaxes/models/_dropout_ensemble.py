@@ -28,7 +28,7 @@ def dropout_ensemble(
     samples: int = 100,
     batch_size: int = 256,
 ) -> dict[str, np.ndarray]:
-    """Predict class probabilities by the networks that dropout trained together.
+    """Predict class probabilities by averaging over the masks of dropout.
 
         arithmetic      mean_mu p(y | x, mu)
         geometric       proportional to exp( mean_mu log p(y | x, mu) )

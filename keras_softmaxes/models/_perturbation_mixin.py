@@ -71,13 +71,14 @@ class PerturbationMixin(_ModelBeside):
     subclassed model, which defines no `call`, has the cut among its attributes and overrides two
     hooks instead: `below(self, inputs, training=None)`, which returns the features below the cut,
     and `above(self, features, training=None)`, which returns the output of features. A mask of
-    padding passes through the cut with the features, but for a graph whose layers above read it.
+    padding passes through the cut with the features. The exception is a functional model whose
+    layers above the cut read the mask.
 
-    Training is semi-supervised where rows have a sample weight of zero, or the class -1, which is
-    no label and has that weight: the perturbations act on all rows, but for the two supervised
-    ones. `keras_softmaxes.datasets.semi_supervised` builds such batches. Use `weighted_metrics`
-    then, which leave out the unlabelled rows; Keras takes no `class_weight` beside sample weights,
-    the losses of this package do.
+    Rows without a label have a sample weight of zero, or the class -1, which stands for it. The
+    perturbations act on all rows, except the two supervised ones.
+    `keras_softmaxes.datasets.semi_supervised` builds such batches. Use `weighted_metrics` then,
+    which leave out the unlabelled rows; Keras takes no `class_weight` beside sample weights, the
+    losses of this package do.
 
     Inputs may come with the numbers of the examples, as `{"inputs": x, "keras_softmaxes_index":
     index}`: in training, evaluation and prediction the model sees x.
@@ -85,7 +86,8 @@ class PerturbationMixin(_ModelBeside):
     Runs on the TensorFlow backend, under `tf.distribute.MirroredStrategy` too.
 
     Raises:
-        TypeError: a class that names the mixin after `keras.Model`, which would train plainly.
+        TypeError: a class that lists the mixin after `keras.Model`, so that its training step would
+            be the plain one.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -123,7 +125,7 @@ class PerturbationMixin(_ModelBeside):
         perturbations: Sequence[Perturbation] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Configure the training. What is refused here leaves the model as it was.
+        """Configure the training. Where this raises, the model stays as it was.
 
         Args:
             optimizer: as in `keras.Model.compile`.
@@ -133,10 +135,10 @@ class PerturbationMixin(_ModelBeside):
             **kwargs: the other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: perturbations that are none, of one name or a metric's, or that the model
-                cannot train; several losses; where a perturbation needs the cut, a model without
-                exactly one that cuts it in two; a subclassed model with one hook, or with hooks and
-                a `call`.
+            ValueError: something that is not a perturbation, two perturbations of one name, the
+                name of a metric, a perturbation that the model cannot train; several losses; where
+                a perturbation needs the cut, a model without exactly one that cuts it in two; a
+                subclassed model with one hook, or with hooks and a `call`.
         """
         if keras.backend.backend() != "tensorflow":
             expected = '"tensorflow", the one backend on which this trains'
@@ -161,7 +163,7 @@ class PerturbationMixin(_ModelBeside):
         )
 
     def default_perturbations(self) -> list[Perturbation]:
-        """Return what `compile` adds to the loss where it is not told."""
+        """Return the perturbations that `compile` takes if none are given."""
         return []
 
     def below(self, inputs: Any, training: bool | None = None) -> Tensor:
@@ -188,7 +190,7 @@ class PerturbationMixin(_ModelBeside):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Take a step down the gradient of the loss and the perturbations' terms.
 
-        One whose labels, weights, index or metrics are refused changes no weight.
+        Where labels, weights, index or metrics raise, no weight changes.
         """
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if labels is None:
@@ -315,7 +317,7 @@ class PerturbationMixin(_ModelBeside):
 
 
 class AdversarialDropoutMixin(PerturbationMixin):
-    """`PerturbationMixin` that trains by virtual adversarial dropout where it is not told.
+    """`PerturbationMixin` with virtual adversarial dropout as its default perturbation.
 
         class MyModel(ks.models.AdversarialDropoutMixin, keras.Model): ...
 

@@ -1,4 +1,4 @@
-"""What a step refuses before it writes anything, and where it writes."""
+"""The checks of a step, before it writes anything, and the writing."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ from ..support._tensors import weights_like
 def read_ahead(
     loss: Any, labels: Any, sample_weight: Any, spec: keras.KerasTensor | None
 ) -> tuple[Any, ...]:
-    """Return labels and weights as a loss will read them, which refuses what is wrong of them.
+    """Return labels and weights as a loss will read them; raise for wrong ones.
 
-    A step that begins after that moves neither statistics nor seeds by a batch that is refused.
+    A step that begins after this changes neither statistics nor seeds for a wrong batch.
 
     Args:
         loss: of the model; one of Keras's refuses nothing.
@@ -44,9 +44,9 @@ def read_ahead(
 def write_step(
     model: Any, gradients: Any, means: dict[keras.metrics.Mean, Tensor], data: tuple[Any, ...]
 ) -> dict[str, Any]:
-    """Update the metrics and then the weights, each only where nothing was refused before.
+    """Update the metrics and then the weights, each only if all checks before it passed.
 
-    Keras updates the weights first: what a metric refuses would be refused too late.
+    Keras updates the weights first: a metric's check would come too late.
 
     Args:
         model: the model.

@@ -1,4 +1,4 @@
-"""The maths: pure functions of tensors, per example, without state, randomness or reduction."""
+"""The formulas: pure functions of tensors, one number per example, without state or draws."""
 
 from ._adversarial_dropout import adversarial_mask as adversarial_mask
 from ._average_precision import average_precision as average_precision

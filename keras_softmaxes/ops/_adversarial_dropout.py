@@ -13,9 +13,9 @@ def adversarial_mask(mask: Tensor, jacobian: Tensor, budget: float) -> Tensor:
 
     Along a mask e the divergence is D(e') ~ D(e) + sum_i (e'_i - e_i) J_i, so that it rises where
     an entry with J_i < 0 is turned off or one with J_i > 0 is turned on. Of these candidates the
-    floor(budget * units) with the largest |J_i| are flipped, or all where there are fewer; of
-    equals the first. That is the exact maximum of the linearised divergence over all masks with so
-    few flips. An entry with J_i = 0 (or NaN) is never flipped.
+    floor(budget * units) with the largest |J_i| are flipped, or all where there are fewer. Among
+    equal values the first units win. That is the exact maximum of the linearised divergence over
+    all masks with so few flips. An entry with J_i = 0 (or NaN) is never flipped.
 
     The paper bounds ||e - e'||_2 by budget * units, which its own code, and its appendix, read as
     the number of flips; its Algorithm 1 as printed goes one beyond it.
@@ -63,7 +63,8 @@ def most_flips(budget: float, units: int) -> int:
 
 
 def _largest(gain: Tensor, count: int) -> Tensor:
-    """Tell which entries are among the `count` largest of a row and above 0, of equals the first.
+    """Return which entries are among the `count` largest of a row and above 0, the first of equal
+    ones.
 
     Counting the equals takes no scatter, which XLA would run entry by entry.
     """

@@ -12,9 +12,9 @@ def average_precision(labels: Tensor, scores: Tensor, weights: Tensor) -> Tensor
 
         AP_i = sum_k P_i(k) rel_i(k) / sum_k rel_i(k)
 
-    rel_i(k) tells whether the example at rank k has label i, and P_i(k) which weight of those down
-    to rank k has it. Examples of equal score share one rank, the last one of theirs, as in
-    scikit-learn's `average_precision_score`.
+    rel_i(k) is 1 if the example at rank k has label i, else 0; P_i(k) is the weighted share of the
+    examples down to rank k that have it. Examples of equal score share one rank, the last one of
+    theirs, as in scikit-learn's `average_precision_score`.
 
     Args:
         labels: (examples, labels), of zeros and ones.

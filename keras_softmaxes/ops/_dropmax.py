@@ -94,9 +94,9 @@ def dropmax_terms(
     In the q = p variant (`posterior_shift=None`) the mask comes from the prior: the divergence is
     -log rho_t alone, and the auxiliary term is zero.
 
-    All but the cross-entropy are sums over the K classes, which push all K - 1 non-targets the same
-    way: of a thousand classes they leave the cross-entropy no say. `non_target_weight` weighs what
-    the classes k != t add to them.
+    The last three terms are sums over the K classes, and push all K - 1 non-targets the same way.
+    With a thousand classes they outweigh the cross-entropy. `non_target_weight` weighs what the
+    classes k != t add to them.
 
     Args:
         labels: (...) or (..., 1) integers, or (..., classes) one-hot.

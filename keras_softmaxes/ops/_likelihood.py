@@ -51,10 +51,10 @@ def expected_negative_log_likelihood(rows: Tensor, probabilities: Tensor) -> Ten
 
 
 def labels_negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
-    """Return -sum_i [ y_i log p_i + (1 - y_i) log(1 - p_i) ] of any number of labels an example.
+    """Return -sum_i [ y_i log p_i + (1 - y_i) log(1 - p_i) ] for any number of labels per example.
 
-    What a label may cost is bounded by what its type tells from certainty: half of its epsilon,
-    16.6 nats in float32, whether the label is present or absent.
+    The loss of one label is bounded: probabilities are kept half of the type's epsilon away from 0
+    and 1, which is 16.6 nats in float32.
 
     Args:
         labels: y, (..., labels), zeros and ones, as `multi_hot_or_missing` returns them. A missing

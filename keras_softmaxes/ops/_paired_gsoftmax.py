@@ -1,4 +1,4 @@
-"""Several labels an example, with positive and negative evidence for each (Luo et al., 2019).
+"""Several labels per example, with evidence for and against each (Luo et al., 2019).
 
 Notation, per example and label: y 1 where the label is present, else 0; a+ the evidence that it is
 present, a- that it is absent.

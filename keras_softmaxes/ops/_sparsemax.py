@@ -67,8 +67,9 @@ def sparsemax_loss(labels: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         labels: t, (...) or (..., 1) integers, or (..., classes) one-hot.
-        logits: z, (..., classes). A non-target logit of minus infinity is as if its class were
-            absent, the target's makes the loss infinite. A NaN or plus infinity makes NaN.
+        logits: z, (..., classes). A non-target logit of minus infinity removes its class. A
+            target's logit of minus infinity makes the loss infinite. A NaN or plus infinity makes
+            NaN.
 
     Returns:
         (...), in float32 for logits in half precision.

@@ -1,4 +1,4 @@
-"""What a model with `keras_softmaxes.models.PerturbationMixin` adds to its objective."""
+"""Terms of perturbed passes, which `keras_softmaxes.models.PerturbationMixin` adds to the loss."""
 
 from ._adversarial_dropout import SupervisedAdversarialDropout as SupervisedAdversarialDropout
 from ._adversarial_dropout import VirtualAdversarialDropout as VirtualAdversarialDropout

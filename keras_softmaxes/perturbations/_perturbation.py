@@ -18,8 +18,8 @@ Schedule: Any = keras.optimizers.schedules.LearningRateSchedule
 class Perturbation:
     """Base of what `keras_softmaxes.models.PerturbationMixin` adds to the objective.
 
-    A term of your own overrides `term`, which sees the step and its passes. With a constructor of
-    its own it also needs `get_config`, as every Keras object.
+    A term of your own overrides `term`, which sees the step and its passes. If it has a constructor
+    of its own, it also needs `get_config`, like every Keras object.
 
     Args:
         weight: what the term is multiplied by: a number of at least 0, or a schedule of the
@@ -29,7 +29,7 @@ class Perturbation:
     Attributes:
         perturbs_masks: whether it needs a model with a cut.
         perturbs_inputs: whether it needs gradients with respect to the model's inputs.
-        default_name: its name where it is given none.
+        default_name: the name if none is given.
 
     Raises:
         ValueError: a weight below 0; a name that is empty or "loss".
@@ -70,7 +70,7 @@ class Perturbation:
         """Create variables, of a model that was checked."""
 
     def read_ahead(self, inputs: Any, index: Tensor | None) -> Any:
-        """Return what the step waits for before it begins, where the batch itself is checked.
+        """Return what the step has to check of the batch before it begins.
 
         Args:
             inputs: of the model.

@@ -1,4 +1,4 @@
-"""What the outputs of a model mean, told by its loss."""
+"""What the outputs of a model mean, according to its loss."""
 
 from typing import Any
 

@@ -84,7 +84,7 @@ class Step:
         return self.model.optimizer.iterations
 
     def predictions(self, outputs: Any) -> Tensor:
-        """Return what outputs predict: probabilities where the loss tells that they are such."""
+        """Return the predictions of outputs: probabilities, if the loss is one of classes."""
         return predictions(outputs, self.model.loss)
 
     def log_probabilities(self, outputs: Any) -> Tensor:
@@ -113,7 +113,7 @@ class Step:
         a divergence from the clean pass is zero.
 
         Args:
-            divergence: a scalar of outputs, in which no term concerns two examples.
+            divergence: a function from outputs to a scalar, a sum of terms of one example each.
 
         Returns:
             (batch, units), a constant for gradients.
@@ -134,7 +134,7 @@ class Step:
         return ops.stop_gradient(mask)
 
     def outputs_of(self, features: Tensor) -> Any:
-        """Return the outputs of features of which nothing is masked."""
+        """Return the outputs of features without a mask."""
         with keras.StatelessScope(self.state):
             return self.parts.above(features, training=True)
 

@@ -29,9 +29,10 @@ class TemporalEnsembling(Perturbation):
 
         L = || f(x) - z ||^2,   z = Z / (1 - momentum^t)
 
-    over all rows, labelled or not, where Z is the example's moving average,
-    Z <- momentum Z + (1 - momentum) f(x), and t the number of its updates, one in each step that
-    holds it (as the mean, where it is there twice). An example that was not seen yet adds nothing.
+    over all rows, labelled or not, where Z is the example's moving average, Z <- momentum Z + (1 -
+    momentum) f(x), and t the number of its updates, one in each step whose batch holds the example;
+    an example that is there twice is updated by the mean. An example that was not seen before adds
+    nothing.
 
     Examples are identified by their number: train on
     `{"inputs": x, "keras_softmaxes_index": index}`, the index being integers of shape (batch,) in
@@ -40,8 +41,8 @@ class TemporalEnsembling(Perturbation):
 
     Memory: (classes + 1) * examples float32 numbers, on every replica: 2.6 MB for MNIST; a step
     touches the rows of its batch alone. They are part of the model's own state: saved with it, and
-    with its weights, but not exported. A model without this perturbation reads such weights too,
-    if it has the mixin, and this perturbation starts anew from weights without its averages.
+    with its weights, but not exported. A model with the mixin and without this perturbation loads
+    such weights too. This perturbation starts anew if the weights hold no averages.
 
     Args:
         weight: a number of at least 0 or a schedule. Laine & Aila divide the squared distance by
@@ -49,7 +50,7 @@ class TemporalEnsembling(Perturbation):
         momentum: the share of Z that is kept, in [0, 1). The paper's is 0.6.
         examples: how many training examples there are, at least 1.
         classes: how many numbers the model predicts for an example. None takes it from the model,
-            which must tell its output's shape.
+            whose output shape has to be known.
         name: what the term is logged as in training.
 
     Raises:
@@ -128,7 +129,7 @@ class TemporalEnsembling(Perturbation):
         """Return the index as int32, and which of it is in range; refuse one that is not."""
         if index is None:
             expected = (
-                f'{{"inputs": x, "{INDEX}": index}}, which tells the examples apart, as '
+                f'{{"inputs": x, "{INDEX}": index}}, which identifies the examples, as '
                 "`keras_softmaxes.datasets.semi_supervised(..., indexed=True)` gives it"
             )
             raise invalid("x", expected, "inputs alone")

@@ -14,7 +14,7 @@ class GaussianRampUp(keras.optimizers.schedules.LearningRateSchedule):
         w(t) = maximum exp( -5 (1 - t / T)^2 )  up to the step T
 
     from 0.0067 of the maximum. For the weights of `keras_softmaxes.perturbations`: early in
-    training a network knows nothing that is worth being consistent with.
+    training the predictions are not yet worth being consistent with.
 
     Args:
         maximum: the weight that is reached, at least 0: in the adversarial-dropout paper 1 with the

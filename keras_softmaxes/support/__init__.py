@@ -1,1 +1,1 @@
-"""What every floor stands on: arguments, labels, kernels, replicas, tensors, configuration."""
+"""Helpers of all modules: arguments, labels, kernels, replicas, tensors, configuration."""
