@@ -20,6 +20,7 @@ EAGER = keras.backend.backend() == "tensorflow"
 PLAN = {
     "ops": (10, 400),
     "compiled": (5, 400),
+    "linear": (15, 40),
     "layers": (5, 300),
     "schedules": (4, 400),
     "whole": (100, 1),
@@ -75,9 +76,11 @@ def public(face):
 
 
 BASES = {"Head", "HeadLoss"}
-OPS = public("ops")
+# Of features, a kernel and labels, whose sizes go together: tests/fuzz/test_linear.py.
+OF_LINEAR = {"linear_cross_entropy", "linear_ranks", "linear_top_k", "sampled_cross_entropy"}
+OPS = {name: op for name, op in public("ops").items() if name not in OF_LINEAR}
 LOSSES = {name: member for name, member in public("losses").items() if name not in BASES}
-METRICS = public("metrics")
+METRICS = {name: each for name, each in public("metrics").items() if name != "TopKAccuracy"}
 LAYERS = {name: member for name, member in public("layers").items() if name not in BASES}
 HEADS = {name: each for name, each in LAYERS.items() if issubclass(each, ks.layers.Head)}
 OF_PROBABILITIES = {"BrierScore", "CalibrationError", "RiskCoverage"}
@@ -178,6 +181,7 @@ SETTINGS = {
     "capacity": [100],
     "class_wise": [False, True],
     "class_weight": [None, (0.0, 0.5, 1e4)],
+    "dense": [None, True],
     "divergence": ["symmetric", "forward", "reverse"],
     "entropy_weight": [1.0, 0.0, 0.1],
     "exponents": [[0, -8, -9], [30, -80, 3]],
@@ -202,12 +206,15 @@ SETTINGS = {
     "rate": [0.01, 0.5],
     "risk": [0.05, 0.37, 1.0],
     "retain": [0.01, 0.4, 1.0],
+    "sampled": [None],
+    "sampled_by": ["uniform", "log_uniform"],
     "scale": [1.0, 0.0, 10.0],
     "stddev": [1e-3, 1.0, 100.0],
     "steps": [1, 10**6],
     "supervised": [False, True],
     "temperature": [0.1, 1.0, 10.0],
     "threshold": [0.5, 0.0],
+    "top_k": [1, 2, 3],
     "weight": [0.3, 0.0, 3.0],
 }
 # Where an argument of the same name is another thing.
@@ -235,6 +242,7 @@ GIVEN = {
     "DropMax": {"units": 3},
     "GaussianMixture": {"units": 3},
     "LSoftmax": {"units": 3},
+    "ManyClasses": {"units": 3},
     "NormConstraint": {"layer": keras.layers.Dense},
     "PairedGSoftmax": {"units": 3},
     "ParameterTying": {"first": keras.layers.Dense, "second": keras.layers.Dense},

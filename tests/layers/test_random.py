@@ -131,6 +131,7 @@ SEEDED = {
     "class_dropout": lambda: layers.ClassDropout(4),
     "class_sampling": lambda: layers.ClassSampling(4, 0.5),
     "dropmax": lambda: layers.DropMax(4),
+    "many_classes": lambda: layers.ManyClasses(40, sampled=8),
     "weight_noise": lambda: layers.WeightNoise(keras.layers.Dense(4), 0.5),
 }
 

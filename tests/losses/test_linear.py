@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from many_classes import CLASSES, evidence, make_linear
-from many_classes import small_tiles as small_tiles
+from linear_problems import CLASSES, evidence, make_linear
+from linear_problems import small_tiles as small_tiles
 from numerics import MODES, value_and_gradients
 
 import keras_softmaxes as ks

@@ -18,7 +18,7 @@ HEADS.remove(ks.layers.PairedGSoftmax)  # of several labels
 
 
 @keras.saving.register_keras_serializable("tests")
-class Subclassed(keras.Model):
+class Tripled(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.last = keras.layers.Dense(CLASSES, kernel_initializer=keras.initializers.HeNormal(1))
@@ -38,7 +38,7 @@ PLAIN = {
     "functional of logits": functional,
     "functional of probabilities": lambda: functional("softmax"),
     "sequential of logits": lambda: keras.Sequential([sequential(), keras.layers.Dense(CLASSES)]),
-    "subclassed of logits": Subclassed,
+    "subclassed of logits": Tripled,
 }
 MODELS = {
     **{kind.__name__: lambda kind=kind: make_model(kind(CLASSES)) for kind in HEADS},

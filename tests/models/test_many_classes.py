@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from many_classes import small_tiles as small_tiles
+from linear_problems import small_tiles as small_tiles
 
 import keras_softmaxes as ks
 

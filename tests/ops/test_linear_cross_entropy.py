@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from many_classes import CLASSES, FEATURES, make_linear
-from many_classes import small_tiles as small_tiles
+from linear_problems import CLASSES, FEATURES, make_linear
+from linear_problems import small_tiles as small_tiles
 from numerics import MODES, finite_differences, value_and_gradients
 
 import keras_softmaxes as ks

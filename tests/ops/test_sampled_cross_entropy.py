@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from many_classes import CLASSES, make_linear
+from linear_problems import CLASSES, make_linear
 from numerics import MODES, value_and_gradients
 
 import keras_softmaxes as ks
