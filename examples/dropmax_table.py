@@ -13,7 +13,6 @@ them beside the paper's as JSON, CSV and PNG.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ import numpy as np
 import report
 from intervals import mean_interval, ratio_interval
 from matplotlib import pyplot as plt
-from runs import Runs, write_json
+from runs import Runs, read_json, write_json
 
 HOLDOUT_A_CLASS = 500
 
@@ -93,7 +92,8 @@ def main() -> None:
         }
 
     if args.chosen:
-        chosen = json.loads(args.chosen.read_text())["chosen"]
+        found = read_json(args.chosen, "Name the search.json of another run.")
+        chosen = found.get("chosen", {}) if isinstance(found, dict) else {}
         if [row.method for row in TABLE] != list(chosen) or not set(chosen.values()) <= set(
             candidates
         ):

@@ -119,6 +119,10 @@ def test_it_searches_tests_and_continues(mnist, tmp_path, monkeypatch):
         assert (tmp_path / "runs" / name).stat().st_mtime_ns == time
     for plot in ("table", "results"):
         assert (tmp_path / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
+    for content, message in (("{", "is broken"), ("[]", "is no search")):
+        earlier.write_text(content)
+        with pytest.raises(SystemExit, match=f"earlier.json {message}"):
+            dropmax_table.main()
 
 
 @pytest.mark.slow
