@@ -18,6 +18,7 @@ def close(ours, theirs, scale):
     np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("divergence", ["symmetric", "forward", "reverse"])
 @pytest.mark.usefixtures("small_tiles")
 def test_the_large_margin_of_linear_logits_is_that_of_the_logits(divergence):

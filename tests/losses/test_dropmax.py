@@ -60,6 +60,7 @@ def test_a_bad_entropy_weight_is_refused(weight):
         ks.losses.DropMaxLoss(entropy_weight=weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [28, 40])
 @pytest.mark.parametrize("form", ["classes", "rows"])
 def test_the_non_targets_of_many_classes_count_as_those_of_28(classes, form):
@@ -80,6 +81,7 @@ def test_the_non_targets_of_many_classes_count_as_those_of_28(classes, form):
         assert is_papers == (classes == 28)
 
 
+@pytest.mark.slow
 def test_its_gradient_at_features_that_tell_nothing_does_not_grow_with_the_classes():
     """All branches look at such features alike, and push them the same way."""
 

@@ -77,6 +77,7 @@ def temperature_of(model):
     return float(layer.temperature)
 
 
+@pytest.mark.slow
 @EACH
 def test_the_temperature_is_that_of_a_search_and_the_class_stays(name):
     x, y = make_data()
@@ -104,6 +105,7 @@ def test_the_temperature_is_that_of_a_search_and_the_class_stays(name):
     )
 
 
+@pytest.mark.slow
 @EACH
 def test_it_is_a_model_of_the_same_kind_that_is_saved_and_loaded(name, tmp_path):
     x, y = make_data()
@@ -123,6 +125,7 @@ def test_it_is_a_model_of_the_same_kind_that_is_saved_and_loaded(name, tmp_path)
     np.testing.assert_array_equal(predicted(model, x), raw)  # which it does not change
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", ["DropMax", *PLAIN])
 def test_it_is_exported(name, tmp_path):
@@ -136,6 +139,7 @@ def test_it_is_exported(name, tmp_path):
     assert not random_operations(served)
 
 
+@pytest.mark.slow
 def test_a_calibrated_classifier_is_evaluated_and_trains_by_the_heads_own_loss():
     x, y = make_data()
     model = make_model()
@@ -181,6 +185,7 @@ def test_classes_that_are_nearly_equal_keep_their_order(form):
         np.testing.assert_array_equal(after.argmax(axis=1), outputs.argmax(axis=1))
 
 
+@pytest.mark.slow
 def test_vectors_are_those_of_a_search():
     x, y = make_data()
     model = make_model()

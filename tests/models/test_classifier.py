@@ -215,6 +215,7 @@ def test_the_loss_is_a_kernel_compiled_by_xla_on_every_replica(problem, two_repl
     assert len([name for name in compiled if "objective" in name]) >= 2
 
 
+@pytest.mark.slow
 def test_training_is_deterministic_under_the_global_seed(problem):
     x, y = problem
     weights = []

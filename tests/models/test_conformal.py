@@ -24,6 +24,7 @@ def covered(sets, y):
     return int(np.take_along_axis(sets, y[:, None], axis=1).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", ["lac", "aps"])
 @pytest.mark.parametrize("coverage", [0.8, 0.95])
 def test_coverage_is_what_was_asked_for_on_twenty_splits(score, coverage):

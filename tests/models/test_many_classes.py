@@ -37,6 +37,7 @@ def check_equal(ours, theirs, tolerance=1e-6):
 WAYS = [{"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS if BACKEND == "tensorflow" else WAYS[2:])
 def test_it_takes_the_steps_of_a_dense_head(way, small_tiles):
     x, y = problem()
@@ -54,6 +55,7 @@ def test_it_takes_the_steps_of_a_dense_head(way, small_tiles):
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_it_predicts_the_first_classes(small_tiles, tmp_path):
     x, y = problem()
     model, dense = make_model(dense=False), make_model(dense=True)
@@ -81,6 +83,7 @@ def test_it_predicts_the_first_classes(small_tiles, tmp_path):
     np.testing.assert_array_equal(again["classes"], found["classes"])
 
 
+@pytest.mark.slow
 def test_the_other_losses_of_logits_train_it(small_tiles):
     x, y = problem()
     for loss in (ks.losses.LargeMarginCrossentropy(0.5), ks.losses.SparsemaxLoss()):
@@ -104,6 +107,7 @@ def test_tokens_are_examples(small_tiles):
     assert found == pytest.approx([np.log(CLASSES)] * 4, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_in_mixed_precision_the_sums_are_in_float32(policy, small_tiles):
     x, y = problem()
@@ -134,6 +138,7 @@ def test_two_replicas_take_the_steps_of_one_device(sampled, two_replicas, small_
     check_equal(*models, tolerance=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampled_by", ["uniform", "log_uniform", np.arange(1, CLASSES + 1)])
 def test_drawn_classes_train_it_and_evaluation_is_exact(sampled_by, small_tiles):
     x, y = problem()

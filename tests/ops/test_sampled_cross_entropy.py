@@ -61,6 +61,7 @@ def test_where_each_class_is_drawn_once_it_is_the_cross_entropy(mode):
         np.testing.assert_allclose(one, other, atol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", FREQUENCIES)
 def test_the_gradient_is_the_exact_one_on_average(name):
