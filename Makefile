@@ -12,11 +12,12 @@ demo: .venv/examples
 	$(BIN)/python examples/compare.py --seeds 3 --methods softmax label_smoothing large_margin \
 		sparsemax deterministic_dropmax dropmax
 
-# The quick tests, on JAX those that every class passes. One thread for each of the processes, which
-# already keep all cores busy.
+# The quick tests, on JAX those that every head and loss passes. One thread for each of the processes,
+# which already keep all cores busy.
 test: check
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests/conformance
+	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
+		tests/conformance/test_heads.py tests/conformance/test_losses.py
 
 # All tests, the trainings of the examples among them.
 test-all: check
