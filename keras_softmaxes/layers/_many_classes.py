@@ -55,7 +55,8 @@ class ManyClasses(Seeded, Head):
         units: the number of classes C, at least 2.
         dense: whether logits and probabilities are computed for all classes at once; `predict` then
             gives all probabilities. None is True below 10,000 classes where none are drawn.
-        top_k: how many classes `predict` and an exported model give, unless it is dense.
+        top_k: how many classes `predict` and an exported model give, unless it is dense; None is
+            10, or all of fewer.
         sampled: how many classes n are drawn for each batch in training, or None for all.
         sampled_by: how often each is drawn: "uniform", "log_uniform" (Zipf's law, for classes from
             the most frequent to the rarest), or a number above 0 for each class, as its frequency.
@@ -96,7 +97,7 @@ class ManyClasses(Seeded, Head):
         units: int,
         *,
         dense: bool | None = None,
-        top_k: int = 10,
+        top_k: int | None = None,
         sampled: int | None = None,
         sampled_by: str | Sequence[float] = "uniform",
         seed: int | None = None,
@@ -112,6 +113,7 @@ class ManyClasses(Seeded, Head):
         few = self.units < FEWEST and sampled is None
         self.is_dense: bool = few if dense is None else dense
         most = math.inf if self.is_dense else units
+        top_k = min(10, self.units) if top_k is None else top_k
         self.top_k = int(check_integer("top_k", top_k, least=1, most=most))
         self.sampled_by = _check_frequencies(sampled_by, units)
         self.seed = check_seed(seed)

@@ -348,13 +348,13 @@ def _hard_or_soft(functions: Functions, labels: Labels, outputs: dict[str, Tenso
             return losses  # of several labels, each of which is read by itself
         return ops.where(is_readable, losses, float("nan"))
     is_hard = ops.all(labels.classes > SOFT)
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" and not set(LINEAR) <= outputs.keys():
         losses = ops.cond(
             is_hard,
             lambda: hard(labels.classes, outputs),
             lambda: soft(labels.rows, outputs),
         )
-    else:  # both: JAX lets no custom gradient know what a branch was handed from outside
+    else:  # both: on JAX, and by tiles, no custom gradient knows what a branch got from outside
         expected = soft(labels.rows, outputs)
         losses = ops.where(is_hard, hard(ops.maximum(labels.classes, 0), outputs), expected)
     return ops.where(is_readable, losses, float("nan"))

@@ -104,6 +104,10 @@ def calibrate(
 def predicted(model: keras.Model, x: Any, batch_size: int) -> Tensor:
     """Return the probabilities or logits of a model, (count, ..., classes), in float32 or more."""
     check_integer("batch_size", batch_size, least=1)
+    shapes = [tuple(getattr(array, "shape", ())) for array in keras.tree.flatten(x)]
+    if any(not shape or shape[0] == 0 for shape in shapes):
+        expected = "an array, or a structure of arrays, of at least one example"
+        raise invalid("x", expected, f"{type(x).__name__} of the shapes {shapes}")
     outputs = model.predict(x, batch_size=batch_size, verbose=0)
     if keras.tree.is_nested(outputs):
         raise invalid("model", "a model with one output", model.name)

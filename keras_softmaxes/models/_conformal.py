@@ -74,9 +74,9 @@ def conformal_sets(
     """
     check_share("coverage", coverage, above_zero=True, below_one=True)
     check_choice("score", score, SCORES)
-    if check_seed(seed) is None:
-        seed = int(keras.random.randint((), 0, 2**31 - 1))
-    rng = np.random.default_rng(seed)
+    # Keras's generator takes the seed that is not given from `set_random_seed`.
+    state = keras.random.SeedGenerator(check_seed(seed)).state
+    rng = np.random.default_rng(int(ops.convert_to_numpy(state)[0]))
     outputs = predicted(model, calibration[0], batch_size)
     from_logits = gives_logits(model, outputs)
     labels = ops.convert_to_numpy(class_indices(calibration[1], outputs))

@@ -108,4 +108,6 @@ def _ranks(classes: Tensor, linear: Linear) -> Tensor:
         is_ahead = is_ahead & tile.is_new & (tile.classes != column)
         return ranks + ops.sum(ops.cast(is_ahead, "int32"), axis=-1)
 
-    return fold(step, ops.zeros_like(classes), linear)
+    ranks = fold(step, ops.zeros_like(classes), linear)
+    # Nothing is ahead of NaN, which is no first class all the same.
+    return ops.where(ops.isnan(target[:, 0]), linear.kernel.shape[0], ranks)

@@ -20,7 +20,8 @@ class RowWiseAdam(keras.optimizers.Adam):
     row that is seldom there begins with smaller steps than it would alone.
 
     It is sparse on TensorFlow, on one device; JAX's gradients are dense, and with several replicas
-    they are made so. What acts on all weights, `weight_decay` and `use_ema`, is as slow as ever.
+    they are made so. What acts on all weights, `weight_decay`, `use_ema` and `global_clipnorm`, is
+    as slow as ever.
 
     Args:
         learning_rate: a number or a schedule, as in `keras.optimizers.Adam`, all others too.

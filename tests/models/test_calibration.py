@@ -264,3 +264,10 @@ def test_what_is_wrong_is_refused():
     double = keras.Model(inputs, [keras.layers.Dense(3)(inputs), keras.layers.Dense(3)(inputs)])
     with pytest.raises(ValueError, match=r"`model`.*one output"):
         ks.models.calibrate(double, x, y)
+
+
+@pytest.mark.parametrize("wrong", [iter([np.ones((5, 8))]), np.ones((0, 8))])
+def test_what_is_no_array_of_examples_is_refused(wrong):
+    model = MODELS["functional of logits"]()
+    with pytest.raises(ValueError, match=r"`x`\. Expected an array"):
+        ks.models.calibrate(model, wrong, np.zeros(5, "int32"))

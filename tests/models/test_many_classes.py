@@ -198,3 +198,25 @@ def test_bad_arguments_are_refused(argument, arguments):
 def test_as_many_classes_as_there_are_can_be_first(k):
     with pytest.raises(ValueError, match="`k`"):
         ks.models.top_k(make_model(dense=False), problem()[0], k)
+
+
+def test_numbers_that_are_no_numbers_are_not_right():
+    outputs = {"features": [[np.nan], [1.0]], "kernel": [[1.0], [0.0]], "bias": [0.0, 0.0]}
+    metric = ks.metrics.TopKAccuracy()
+    metric.update_state([0, 0], outputs)
+    assert float(metric.result()) == 0.5
+
+
+@pytest.mark.parametrize("form", ["one-hot", "soft"])
+def test_rows_train_it_in_a_graph(form):
+    rows = np.eye(12, dtype="float32")[np.arange(24) % 12]
+    rows = rows if form == "one-hot" else 0.7 * rows + 0.3 * rows[::-1]
+    x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+    losses = []
+    for dense in (True, False):
+        network = keras.Sequential([keras.Input((4,)), keras.layers.Activation("linear")])
+        model = ks.models.Classifier(network, ks.layers.ManyClasses(12, dense=dense))
+        model.compile(keras.optimizers.SGD(1.0))
+        losses.append(model.fit(x, rows, batch_size=12, epochs=3, shuffle=False, verbose=0))
+    dense, tiles = (each.history["loss"] for each in losses)
+    np.testing.assert_allclose(tiles, dense, rtol=1e-5)
