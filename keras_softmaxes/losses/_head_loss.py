@@ -20,9 +20,9 @@ from ..support._configuration import serializable
 from ..support._labels import SOFT, UNREADABLE, Labels, check_ignore_class, read_labels
 from ..support._tensors import weights_like
 from ._linear import (
-    LINEAR,
     PER_CLASS,
     are_linear,
+    hold_linear,
     linear_likelihood,
     losses_by_rows,
     of_any_shape,
@@ -226,7 +226,7 @@ class HeadLoss(keras.losses.Loss):
             return function
 
         def adjusted(labels: Tensor, outputs: dict[str, Tensor]) -> Tensor:
-            if set(LINEAR) <= outputs.keys():
+            if hold_linear(outputs):
                 adjustment = _of_classes("logit_adjustment", numbers, outputs["bias"])
                 return function(labels, outputs | {"bias": outputs["bias"] + adjustment})
             adjustment = _of_classes("logit_adjustment", numbers, next(iter(outputs.values())))
@@ -348,7 +348,7 @@ def _hard_or_soft(functions: Functions, labels: Labels, outputs: dict[str, Tenso
             return losses  # of several labels, each of which is read by itself
         return ops.where(is_readable, losses, float("nan"))
     is_hard = ops.all(labels.classes > SOFT)
-    if keras.backend.backend() == "tensorflow" and not set(LINEAR) <= outputs.keys():
+    if keras.backend.backend() == "tensorflow" and not hold_linear(outputs):
         losses = ops.cond(
             is_hard,
             lambda: hard(labels.classes, outputs),

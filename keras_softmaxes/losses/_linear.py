@@ -25,7 +25,12 @@ Function = Callable[[Tensor, Outputs], Tensor]
 def are_linear(names: Iterable[str], reads: Iterable[str]) -> bool:
     """Tell whether a head returns what makes the logits that a loss reads, and not these."""
     names, reads = set(names), set(reads)
-    return names >= set(LINEAR) and not reads <= names and reads <= {"logits", "probabilities"}
+    return hold_linear(names) and not reads <= names and reads <= {"logits", "probabilities"}
+
+
+def hold_linear(names: Iterable[str]) -> bool:
+    """Tell whether tensors of these names make logits."""
+    return set(names) >= set(LINEAR)
 
 
 def are_sampled(outputs: Outputs) -> bool:
