@@ -62,6 +62,7 @@ class Head(keras.layers.Layer):
         if not is_shape or len(input_shape) < 2 or input_shape[-1] is None:
             expected = "shape (batch, ..., features), as `Flatten` or a global pooling gives it"
             raise invalid("features", expected, f"a tensor of shape {input_shape}")
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
 
     def default_loss(self) -> keras.Loss:
         """Return the loss of the head's paper, which `compile` takes if none is given.

@@ -202,7 +202,8 @@ class HeadLoss(keras.losses.Loss):
 
         Args:
             y_true: as the loss takes them.
-            y_pred: a tensor of the head, (..., K).
+            y_pred: a tensor of the head, (..., K), or its symbolic `keras.KerasTensor`, of a batch
+                that is None, where labels are read before the head is called.
         """
         return read_labels(y_true, y_pred, self.ignore_class)
 
