@@ -246,6 +246,7 @@ GIVEN = {
     "NormConstraint": {"layer": keras.layers.Dense},
     "PairedGSoftmax": {"units": 3},
     "ParameterTying": {"first": keras.layers.Dense, "second": keras.layers.Dense},
+    "Sparsemax": {"units": 3},
     "WeightNoise": {"layer": keras.layers.Dense},
     "WeightedSum": {
         "losses": [ks.losses.LSoftmaxLoss(), ks.losses.LargeMarginDivergence()],
