@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from keras import ops
-
 from ..ops._sparsemax import sparsemax
 from ..support._arguments import Tensor, check_positive
 from ..support._configuration import serializable
