@@ -17,7 +17,8 @@ class BrierScore(keras.metrics.Metric):
 
         mean sum_k ( p_k - [k = y] )^2,   from 0 to 2
 
-    The same as scikit-learn's `brier_score_loss(..., scale_by_half=False)`.
+    The same as scikit-learn's `brier_score_loss(..., scale_by_half=False)`, and 0 before the first
+    example, as metrics of Keras are.
 
     Args:
         name: name of the metric.
@@ -26,13 +27,14 @@ class BrierScore(keras.metrics.Metric):
     Call arguments:
         y_true: (...) or (..., 1) integers, or (..., classes) one-hot, `...` being any shape.
         y_pred: probabilities, (..., classes).
-        sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,).
+        sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,), at
+            least 0.
 
     Raises:
         ValueError: labels out of range or of neither form; rows that are no probabilities of two
-            classes or more, as logits are not. In a graph, as in `fit`, TensorFlow raises
-            InvalidArgumentError for values; inside XLA or `jax.jit`, where nothing can be raised,
-            they make the result NaN.
+            classes or more, as logits are not; weights below 0 or not finite. In a graph, as in
+            `fit`, TensorFlow raises InvalidArgumentError for values; inside XLA or `jax.jit`, where
+            nothing can be raised, they make the result NaN.
 
     Example:
         >>> import keras_softmaxes as ks

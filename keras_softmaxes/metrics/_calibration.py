@@ -26,7 +26,11 @@ class CalibrationError(KeptRows):
     so read it beside the error, the likelihood or `BrierScore`. Bins of equal width need a state of
     fixed size, and adaptive ones all confidences: they are kept until `reset_state`, 12 bytes an
     example, and class-wise 8 bytes for each class of each. Both are exact, and the same however the
-    examples are split into batches or between the replicas of a `tf.distribute` strategy.
+    examples are split into batches or between the replicas of a `tf.distribute` strategy. Before
+    the first example the error is 0, as metrics of Keras are.
+
+    torchmetrics' and torch-uncertainty's errors are the same, but that a confidence of 1 has a bin
+    of its own there, and adaptive bins hold whole examples, those of equal confidence in any order.
 
     Args:
         bins: their number, 15 in the paper.
@@ -42,15 +46,16 @@ class CalibrationError(KeptRows):
     Call arguments:
         y_true: (...) or (..., 1) integers, or (..., classes) one-hot, `...` being any shape.
         y_pred: probabilities, (..., classes).
-        sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,).
+        sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,), at
+            least 0.
 
     Raises:
         ValueError: bins or a capacity that are not integers of at least 1, another norm; labels out
             of range or of neither form; rows that are no probabilities of two classes or more, as
-            logits are not; another number of classes than in the first batch, where they are judged
-            each; more examples than the capacity. In a graph, as in `fit`, TensorFlow raises
-            InvalidArgumentError for values; inside XLA or `jax.jit`, where nothing can be raised,
-            they make the result NaN.
+            logits are not; weights below 0 or not finite; another number of classes than in the
+            first batch, where they are judged each; more examples than the capacity. In a graph, as
+            in `fit`, TensorFlow raises InvalidArgumentError for values; inside XLA or `jax.jit`,
+            where nothing can be raised, they make the result NaN.
 
     Example:
         >>> import keras_softmaxes as ks

@@ -32,6 +32,9 @@ class RiskCoverage(KeptRows):
     Exact, and the same however the examples are split into batches or between the replicas of a
     `tf.distribute` strategy. A ranking needs all confidences: they are kept until `reset_state`, 12
     bytes an example, and ranked again at each `result`, which Keras asks for after each batch.
+    Before the first example the result is 0, as metrics of Keras are. "coverage" is
+    torch-uncertainty's `CovAtxRisk`, but 0 where no example may be answered, in place of NaN; of
+    its areas the op's docstring tells.
 
     Args:
         measure: "aurc", "augrc" or "coverage".
@@ -43,12 +46,14 @@ class RiskCoverage(KeptRows):
     Call arguments:
         y_true: (...) or (..., 1) integers, or (..., classes) one-hot, `...` being any shape.
         y_pred: probabilities, (..., classes).
-        sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,).
+        sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,), at
+            least 0.
 
     Raises:
         ValueError: another measure, a risk outside of [0, 1], a capacity that is not an integer of
             at least 1; labels out of range or of neither form; rows that are no probabilities of
-            two classes or more, as logits are not; more examples than the capacity. In a graph, as
+            two classes or more, as logits are not; weights below 0 or not
+            finite; more examples than the capacity. In a graph, as
             in `fit`, TensorFlow raises InvalidArgumentError for values; inside XLA or `jax.jit`,
             where nothing can be raised, they make the result NaN.
 

@@ -4,7 +4,7 @@ from keras import ops
 
 from ..support._arguments import Tensor, check_rows, invalid
 from ..support._labels import class_indices
-from ..support._tensors import at_least_float32, read_logits, read_probabilities, weights_like
+from ..support._tensors import at_least_float32, read_logits, read_probabilities, weights_of
 
 
 def check_average(average: str | None, choices: tuple[str, ...]) -> str | None:
@@ -47,7 +47,7 @@ def read_examples(
         y_true: (...) or (..., 1) integers, or (..., classes) one-hot.
         y_pred: probabilities, (..., classes).
         sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,), a
-            number, or None for 1.
+            number, or None for 1, at least 0.
 
     Returns:
         (examples,), (examples, classes) and (examples,). What has no weight is equally likely to be
@@ -57,9 +57,7 @@ def read_examples(
         ValueError: shapes or values that do not fit.
     """
     scores = read_logits("y_pred", y_pred)
-    weights = ops.ones_like(scores[..., 0])
-    if sample_weight is not None:
-        weights = weights * weights_like(sample_weight, weights)
+    weights = weights_of(sample_weight, scores[..., 0])
     probabilities = read_probabilities("y_pred", y_pred, weights)
     labels = ops.reshape(class_indices(y_true, scores), (-1,))
     return labels, ops.reshape(probabilities, (-1, scores.shape[-1])), ops.reshape(weights, (-1,))

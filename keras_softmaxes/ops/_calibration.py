@@ -16,6 +16,7 @@ from ..support._arguments import (
     check_integer,
     check_rows,
     invalid,
+    readable_weights,
     static_shape,
 )
 from ..support._labels import class_indices, one_hot_rows
@@ -53,8 +54,8 @@ def reliability(
 
     Raises:
         ValueError: shapes that do not agree; labels out of range; rows that are no probabilities;
-            bins that are not an integer of at least 1. In a graph TensorFlow raises
-            InvalidArgumentError for values; inside XLA or `jax.jit` they give NaN.
+            weights below 0; bins that are not an integer of at least 1. In a graph TensorFlow
+            raises InvalidArgumentError for values; inside XLA or `jax.jit` they give NaN.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -85,7 +86,10 @@ def reliability(
 
 
 def read_weights(weights: Tensor, examples: Tensor) -> Tensor:
-    """Return weights, (examples,), in the type of the examples, (examples, ...)."""
+    """Return weights, (examples,), in the type of the examples, (examples, ...).
+
+    A negative one that cannot be refused is NaN.
+    """
     weights = ops.convert_to_tensor(weights, dtype=examples.dtype)
     count = examples.shape[0]
     if count is None:
@@ -94,7 +98,7 @@ def read_weights(weights: Tensor, examples: Tensor) -> Tensor:
     shape = static_shape("weights", weights)
     if not agree(shape, (count,)):
         raise invalid("weights", f"shape ({count},), as there are examples", f"shape {shape}")
-    return weights
+    return readable_weights("weights", weights)
 
 
 def judged_columns(
@@ -134,7 +138,7 @@ def bin_sums(
     """
     weights = ops.broadcast_to(ops.expand_dims(weights, -1), ops.shape(confidences))
     # What has no weight may hold NaN.
-    confidences, hits = (ops.where(weights > 0, each, 0) for each in (confidences, hits))
+    confidences, hits = (ops.where(weights == 0, 0, each) for each in (confidences, hits))
     sums = ops.stack([weights, weights * (confidences - hits), weights * hits])
     return (_equal_mass if adaptive else _equal_width)(confidences, sums, bins)
 
@@ -175,7 +179,7 @@ def _equal_mass(confidences: Tensor, sums: Tensor, bins: int) -> Tensor:
         return low + (high - low) * ops.divide_no_nan(mass - low[0], high[0] - low[0])
 
     steps = [running[:, 0], *(at(edge / bins) for edge in range(1, bins)), running[:, -1]]
-    unknown = ops.any(ops.isnan(confidences), axis=0)[:, None]
+    unknown = ops.any(ops.isnan(running[:, -1]), axis=0)[:, None]
     return ops.where(unknown, float("nan"), ops.diff(ops.stack(steps, axis=-1), axis=-1))
 
 

@@ -277,6 +277,40 @@ def test_weights_of_another_shape_are_refused(case):
 
 
 @EACH
+def test_before_the_first_example_it_is_0(case):
+    metric = case.make()
+    assert measured(metric) == 0
+    empty = [each[:0] for each in data_of(case)]
+    assert measured(metric, empty) == 0
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name)
+        for name, case in CASES.items()
+        if case.measured == "probabilities"
+    ],
+)
+@pytest.mark.parametrize("weight", [-1.0, np.inf, np.nan])
+def test_weights_below_0_are_refused_or_make_the_result_nan(case, weight):
+    labels, scores = data_of(case)
+    weights = np.r_[np.ones(ROWS - 1), weight]
+    metric = case.make()
+    with pytest.raises(ValueError, match=r"`sample_weight`.*finite numbers of at least 0"):
+        metric.update_state(labels, scores, weights)
+    assert measured(metric) == 0
+    model = keras.Sequential([keras.Input((CLASSES,)), keras.layers.Activation("linear")])
+    model.compile(
+        loss="sparse_categorical_crossentropy", weighted_metrics=[metric], jit_compile=True
+    )
+    found = model.evaluate(
+        scores, labels, sample_weight=weights, batch_size=BATCH, verbose=0, return_dict=True
+    )
+    assert np.isnan(found[metric.name])
+
+
+@EACH
 def test_rows_of_weight_0_are_as_if_absent_even_with_nan(case):
     labels, scores = data_of(case)
     longer = np.concatenate([labels, labels[:3]]), np.concatenate([scores, scores[:3] * np.nan])
