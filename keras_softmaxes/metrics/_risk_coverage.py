@@ -27,7 +27,8 @@ class RiskCoverage(KeptRows):
     with the largest probability as the confidence; `keras_softmaxes.ops.risk_coverage` has the
     formulas and takes any other confidence. The first two are the lower the better, between 0 and
     1. They count wrong answers and their order alone: any temperature leaves the order within an
-    example, but not that of the examples, so that it may change them a little.
+    example, but not that of the examples, so that it may change them a little. Of several labels an
+    example they are not defined.
 
     Exact, and the same however the examples are split into batches or between the replicas of a
     `tf.distribute` strategy. A ranking needs all confidences: they are kept until `reset_state`, 12
@@ -86,15 +87,15 @@ class RiskCoverage(KeptRows):
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Keep the confidences of a batch."""
         classes, probabilities, weights = read_examples(y_true, y_pred, sample_weight)
-        confidences, hits = judged_columns(classes, probabilities, class_wise=False)
-        self.keep(ops.concatenate([confidences, 1 - hits, ops.expand_dims(weights, 1)], axis=1))
+        columns = judged_columns(classes, probabilities, weights, class_wise=False)
+        self.keep(ops.concatenate(columns, axis=1))
 
     def result(self) -> Tensor:
         """Return the measure of the examples so far, 0 before the first."""
         if self.rows is None:
             return ops.zeros((), dtype=self.dtype)
-        confidence, wrong, weights = ops.unstack(ops.copy(self.rows), 3, axis=1)
-        curve = risk_coverage_of(wrong, confidence, weights)
+        confidence, hits, weights = ops.unstack(ops.copy(self.rows), 3, axis=1)
+        curve = risk_coverage_of(1 - hits, confidence, weights)
         if self.measure != "coverage":
             return self.of_kept(curve[self.measure])
         allowed = ops.where(curve["risk"] <= self.risk, curve["coverage"], 0)

@@ -75,10 +75,10 @@ def reliability(
     probabilities = read_probabilities("probabilities", probabilities)
     check_rows("probabilities", probabilities)
     weights = read_weights(weights, probabilities)
-    confidences, hits = judged_columns(
-        class_indices(labels, probabilities), probabilities, class_wise
+    columns = judged_columns(
+        class_indices(labels, probabilities), probabilities, weights, class_wise
     )
-    sums = bin_sums(confidences, hits, weights, bins, adaptive)
+    sums = bin_sums(*columns, bins, adaptive)
     weight, surplus, hits = ops.unstack(sums if class_wise else sums[:, 0], 3)
     accuracy = ops.divide_no_nan(hits, weight)
     confidence = accuracy + ops.divide_no_nan(surplus, weight)
@@ -102,26 +102,29 @@ def read_weights(weights: Tensor, examples: Tensor) -> Tensor:
 
 
 def judged_columns(
-    classes: Tensor, probabilities: Tensor, class_wise: bool
-) -> tuple[Tensor, Tensor]:
-    """Return confidences and hits: of each class, or of the most likely one.
+    classes: Tensor, probabilities: Tensor, weights: Tensor, class_wise: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return confidences, hits and weights: of each class, or of the most likely one.
 
     Args:
         classes: (examples,) int32, as `class_indices` returns it.
         probabilities: (examples, classes).
+        weights: (examples,).
         class_wise: which of the two.
 
     Returns:
-        Two tensors (examples, columns). A label that could not be read makes both NaN.
+        Three tensors (examples, columns). A label that could not be read makes its confidences NaN.
     """
+    weights = ops.expand_dims(weights, axis=-1)
     if class_wise:
         hits = one_hot_rows(classes, probabilities)
-        return ops.where(ops.isnan(hits), hits, probabilities), hits
+        confidences = ops.where(ops.isnan(hits), hits, probabilities)
+        return confidences, hits, weights + ops.zeros_like(hits)
     confidences = largest(probabilities)
     likeliest = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
     hits = ops.cast(ops.expand_dims(likeliest == classes, -1), probabilities.dtype)
     readable = ops.expand_dims(classes >= 0, -1)
-    return ops.where(readable, confidences, float("nan")), hits
+    return ops.where(readable, confidences, float("nan")), hits, weights
 
 
 def bin_sums(
@@ -132,11 +135,10 @@ def bin_sums(
     Args:
         confidences: (examples, columns).
         hits: (examples, columns).
-        weights: (examples,).
+        weights: (examples, columns).
         bins: their number.
         adaptive: whether they hold equal weight. If not, sums of batches add up.
     """
-    weights = ops.broadcast_to(ops.expand_dims(weights, -1), ops.shape(confidences))
     # What has no weight may hold NaN.
     confidences, hits = (ops.where(weights == 0, 0, each) for each in (confidences, hits))
     sums = ops.stack([weights, weights * (confidences - hits), weights * hits])

@@ -67,8 +67,28 @@ def test_the_error_is_the_mean_surplus_of_confidence():
     assert float(metric.result()) == pytest.approx(expected)
 
 
+OF_LABELS = [
+    BrierScore,
+    CalibrationError,
+    partial(CalibrationError, class_wise=True),
+    partial(CalibrationError, adaptive=True, class_wise=True),
+]
+
+
+@pytest.mark.parametrize("make", OF_LABELS)
+def test_labels_have_probabilities_from_0_to_1(make):
+    for wrong in (1.5, -0.5, np.inf):
+        with pytest.raises(ValueError, match=r"`y_pred`.*probabilities of the labels, from 0 to 1"):
+            make(multi_label=True).update_state([[0, 1]], [[0.5, wrong]])
+    with pytest.raises(ValueError, match=r"`labels`.*1 for each label"):
+        make(multi_label=True).update_state([[0, 2]], [[0.5, 0.5]])
+    with pytest.raises(ValueError, match="`sample_weight`"):
+        make(multi_label=True).update_state([[0, 1]], [[0.5, 0.5]], -1.0)
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("bins", 0), ("norm", "l3"), ("adaptive", 1), ("class_wise", None)]
+    ("name", "value"),
+    [("bins", 0), ("norm", "l3"), ("adaptive", 1), ("class_wise", None), ("multi_label", 1)],
 )
 def test_bad_arguments_are_refused(name, value):
     with pytest.raises(ValueError, match=f"`{name}`"):
