@@ -52,9 +52,9 @@ def calibrate(
         model: a trained model: a `keras_softmaxes.models.Classifier`, or any Keras model with one
             output, class probabilities, or logits, (count, ..., classes). Which of the two is told
             by the outputs of x: numbers of at least 0 that sum to 1 are probabilities, and others
-            logits, unless all are from 0 to 1, as those of sigmoids are. Of several labels a
-            temperature for each is another thing: logits of theirs, which look like those of
-            classes, are told by their labels alone.
+            logits. It calibrates one class an example: outputs that all are from 0 to 1, as of
+            sigmoids, raise; logits of several labels look like those of classes, and raise where
+            their labels are not one-hot.
         x: validation inputs as `model.predict` takes them, but not in batches.
         y: their labels, (...) or (..., 1) integers, or (..., classes) one-hot. The outputs of all
             are held at once.
