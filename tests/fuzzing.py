@@ -199,6 +199,7 @@ SETTINGS = {
     "measure": ["aurc", "augrc", "coverage"],
     "maximum": [0.0, 1.0, 1e4],
     "mean": [0.0, -2.0],
+    "multi_label": [False, True],
     "non_target_weight": [1.0, 0.0, 0.01],
     "non_targets": [9.0, 1.0, None],
     "norm": [None, "l1"],
