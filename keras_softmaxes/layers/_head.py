@@ -1,13 +1,17 @@
 """What the heads share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import keras
 from keras import ops
 
 from ..support._arguments import MOST, Tensor, check_integer, check_seed, invalid
 from ..support._configuration import serializable
+from ..support._options import Initializer, LayerOptions, LinearOptions, Regularizer
 from ._random import Seeded
+
+if TYPE_CHECKING:
+    from ..losses import HeadLoss
 
 MOST_TENSORS = 64  # that a head may return with a mask of padding
 
@@ -51,10 +55,17 @@ class Head(keras.layers.Layer):
         >>> model.compile("adam", ks.losses.LargeMarginCrossentropy())
     """
 
-    def __init__(self, units: int, **kwargs: Any) -> None:
+    def __init__(self, units: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.units: int = int(check_integer("units", units, least=2, most=MOST))
         self.supports_masking = True
+
+    if TYPE_CHECKING:  # Keras's has no types
+
+        def __call__(
+            self, features: Tensor, training: bool | None = None, mask: Tensor | None = None
+        ) -> dict[str, Tensor]:
+            """Return the named tensors."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check the shape of the features."""
@@ -64,7 +75,7 @@ class Head(keras.layers.Layer):
             raise invalid("features", expected, f"a tensor of shape {input_shape}")
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "HeadLoss":
         """Return the loss of the head's paper, which `compile` takes if none is given.
 
         Raises:
@@ -72,7 +83,7 @@ class Head(keras.layers.Layer):
         """
         raise invalid("loss", f"one, as {type(self).__name__} has no `default_loss`", None)
 
-    def predictions(self, outputs: dict[str, Tensor]) -> Any:
+    def predictions(self, outputs: dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
         """Return what `predict` and an exported model give of what the head returned."""
         return outputs["probabilities"]
 
@@ -89,11 +100,13 @@ class Head(keras.layers.Layer):
         probabilities, classes = ops.top_k(outputs["probabilities"], k)
         return {"classes": ops.cast(classes, "int32"), "probabilities": probabilities}
 
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> dict[str, keras.KerasTensor]:
         """Return the shapes and types of the tensors that `call` returns."""
-        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+        spec: dict[str, keras.KerasTensor]
+        spec = keras.Operation.compute_output_spec(self, *args, **kwargs)
+        return spec
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Any) -> NoReturn:
         """Refuse to be wrapped by a layer that takes one tensor of the layer within.
 
         Raises:
@@ -132,11 +145,11 @@ class LinearHead(Head):
         self,
         units: int,
         *,
-        kernel_initializer: Any = "zeros",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **kwargs: Any,
+        kernel_initializer: Initializer = "zeros",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(units, **kwargs)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -147,7 +160,7 @@ class LinearHead(Head):
         self.logits = self.branch("logits", self.kernel_initializer, regularized=True)
 
     def branch(
-        self, name: str, kernel_initializer: Any, regularized: bool = False
+        self, name: str, kernel_initializer: Initializer, regularized: bool = False
     ) -> keras.layers.Dense:
         """Return a layer of the head's size and type, which is built with it."""
         branch = keras.layers.Dense(
@@ -193,7 +206,9 @@ class StochasticHead(Seeded, LinearHead):
         **kwargs: the arguments of every head with logits.
     """
 
-    def __init__(self, units: int, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, seed: int | None = None, **kwargs: Unpack[LinearOptions]
+    ) -> None:
         super().__init__(units, **kwargs)
         self.seed: int | None = check_seed(seed)
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(self.seed)

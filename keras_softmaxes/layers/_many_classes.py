@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import keras
 import numpy as np
@@ -20,11 +20,18 @@ from ..support._arguments import (
     invalid,
 )
 from ..support._configuration import serializable
+from ..support._options import Initializer, LayerOptions, Regularizer
 from ..support._tensors import at_least_float32
 from ._head import Head
 from ._random import Seeded, draw_uniform
 
+if TYPE_CHECKING:
+    from ..losses import LargeMarginCrossentropy
+
 FEWEST = 10_000  # classes that are worth tiles
+
+
+Frequencies = Literal["uniform", "log_uniform"] | Sequence[float]
 
 
 @serializable
@@ -99,13 +106,13 @@ class ManyClasses(Seeded, Head):
         dense: bool | None = None,
         top_k: int | None = None,
         sampled: int | None = None,
-        sampled_by: str | Sequence[float] = "uniform",
+        sampled_by: Frequencies = "uniform",
         seed: int | None = None,
-        kernel_initializer: Any = "zeros",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **kwargs: Any,
+        kernel_initializer: Initializer = "zeros",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(units, **kwargs)
         self.dense = None if dense is None else check_boolean("dense", dense)
@@ -166,7 +173,7 @@ class ManyClasses(Seeded, Head):
             outputs |= {"sampled_classes": drawn[0], "log_counts": drawn[1]}
         return outputs
 
-    def predictions(self, outputs: dict[str, Tensor]) -> Any:
+    def predictions(self, outputs: dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
         """Return a dict of the first "classes" and their "probabilities", (..., top_k) each.
 
         Where the head is dense, the probabilities of all classes, (..., C).
@@ -189,7 +196,7 @@ class ManyClasses(Seeded, Head):
         classes, probabilities = linear_top_k(features, kernel, bias, k)
         return {"classes": classes, "probabilities": probabilities}
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "LargeMarginCrossentropy":
         """Return the plain cross-entropy."""
         from ..losses import LargeMarginCrossentropy
 

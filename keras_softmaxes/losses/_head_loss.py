@@ -18,6 +18,7 @@ from ..support._arguments import (
 )
 from ..support._configuration import serializable
 from ..support._labels import SOFT, UNREADABLE, Labels, check_ignore_class, read_labels
+from ..support._options import DType, Reduction
 from ..support._tensors import weights_like
 from ._linear import (
     PER_CLASS,
@@ -104,9 +105,9 @@ class HeadLoss(keras.losses.Loss):
     def __init__(
         self,
         ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction = "sum_over_batch_size",
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
         class_weight: Sequence[float] | None = None,
         logit_adjustment: Sequence[float] | None = None,
     ) -> None:

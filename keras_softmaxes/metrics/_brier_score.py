@@ -1,13 +1,12 @@
 """The Brier score of class probabilities."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from ..ops._brier_score import brier_score_of
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
+from ..support._options import DType
 from ._scores import read_examples
 
 
@@ -46,7 +45,7 @@ class BrierScore(keras.metrics.Metric):
         1950, Eq. 2.
     """
 
-    def __init__(self, name: str = "brier_score", dtype: Any = None) -> None:
+    def __init__(self, name: str = "brier_score", dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.total = self.add_variable((), "zeros", dtype="float32", name="total")
         self.weight = self.add_variable((), "zeros", dtype="float32", name="weight")

@@ -1,7 +1,5 @@
 """The accuracy where the logits are never all there."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
@@ -10,6 +8,7 @@ from ..ops._tiles import logits_spec, read_linear
 from ..support._arguments import Tensor, check_integer
 from ..support._configuration import serializable
 from ..support._labels import check_ignore_class, counted_classes
+from ..support._options import DType
 from ..support._tensors import weights_like
 
 
@@ -55,7 +54,7 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
         k: int = 1,
         ignore_class: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ) -> None:
         self.k = int(check_integer("k", k, least=1))
         check_ignore_class(ignore_class)

@@ -190,11 +190,13 @@ def fitted_vectors(
 
 def _log_sum_exp(z: np.ndarray) -> np.ndarray:
     most = z.max(axis=1)
-    return most + np.log(np.sum(np.exp(z - most[:, None]), axis=1))
+    total: np.ndarray = most + np.log(np.sum(np.exp(z - most[:, None]), axis=1))
+    return total
 
 
 def _softmax(z: np.ndarray) -> np.ndarray:
-    return np.exp(z - _log_sum_exp(z)[:, None])
+    probabilities: np.ndarray = np.exp(z - _log_sum_exp(z)[:, None])
+    return probabilities
 
 
 def _followed(model: keras.Model, layer: Calibration, x: Any) -> keras.Model:

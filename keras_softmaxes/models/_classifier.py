@@ -3,7 +3,7 @@
 import inspect
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import keras
 
@@ -12,6 +12,7 @@ from ..losses import HeadLoss
 from ..losses._head_loss import check_names
 from ..support._arguments import Tensor, invalid
 from ..support._configuration import serializable
+from ..support._options import LayerOptions
 from ..support._replicas import after, penalties
 from ._call_context import InCallContext
 from ._writing import loss_tracker, read_ahead, spec_of, write_step
@@ -27,6 +28,16 @@ class HeadMetrics:
     metrics: tuple[Any, ...] = ()
     weighted_metrics: tuple[Any, ...] = ()
     of_probabilities: bool = False  # whether there are others, which read these
+
+
+class CompileOptions(TypedDict, total=False):
+    """The other arguments of `keras.Model.compile`."""
+
+    loss_weights: Any
+    run_eagerly: bool
+    steps_per_execution: int
+    jit_compile: bool | Literal["auto"]
+    auto_scale_loss: bool
 
 
 @serializable
@@ -71,7 +82,9 @@ class Classifier(keras.Model):
 
     _reading = HeadMetrics()
 
-    def __init__(self, network: keras.layers.Layer, head: Head, **kwargs: Any) -> None:
+    def __init__(
+        self, network: keras.layers.Layer, head: Head, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise invalid("network", "a Keras model or layer", repr(network))
@@ -91,6 +104,13 @@ class Classifier(keras.Model):
                 head.build(network.output_shape)
             self.built = True
 
+    if TYPE_CHECKING:  # Keras's has no types
+
+        def __call__(
+            self, inputs: Any, training: bool | None = None, mask: Any = None
+        ) -> dict[str, Tensor]:
+            """Return the head's named tensors."""
+
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         """Return what the head makes of the network's features."""
         return self.head(self.network(inputs, training=training), training=training)
@@ -101,12 +121,12 @@ class Classifier(keras.Model):
 
     def compile(
         self,
-        optimizer: Any = "rmsprop",
+        optimizer: str | dict[str, Any] | keras.Optimizer = "rmsprop",
         loss: HeadLoss | None = None,
         *,
         metrics: Any = None,
         weighted_metrics: Any = None,
-        **kwargs: Any,
+        **kwargs: Unpack[CompileOptions],
     ) -> None:
         """Configure the training.
 
@@ -223,7 +243,9 @@ class Classifier(keras.Model):
                 "`keras_softmaxes.metrics.TopKAccuracy`: no probability is computed"
             )
             raise invalid("metrics", expected, "metrics of probabilities")
-        return super().compute_metrics(x, y, y_pred.get("probabilities"), sample_weight)
+        probabilities = y_pred.get("probabilities")
+        logs: dict[str, Any] = super().compute_metrics(x, y, probabilities, sample_weight)
+        return logs
 
     def predict_step(self, *args: Any) -> Any:
         """Return the head's predictions of one batch, the probabilities."""
@@ -264,7 +286,7 @@ class Classifier(keras.Model):
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return the arguments of `compile`; empty if the model was not compiled."""
-        config = super().get_compile_config()
+        config: dict[str, Any] = super().get_compile_config()
         for name in ("metrics", "weighted_metrics"):
             reading = getattr(self._reading, name)
             if config and reading:

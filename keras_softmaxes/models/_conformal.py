@@ -1,7 +1,7 @@
 """Sets of classes that hold the right one as often as is asked for."""
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import keras
 import numpy as np
@@ -14,6 +14,13 @@ from ._calibration import gives_logits, predicted
 SCORES = ("lac", "aps")
 
 
+class ConformalSets(TypedDict):
+    """The sets, booleans (count, ..., classes), and the threshold q."""
+
+    sets: np.ndarray
+    threshold: float
+
+
 def conformal_sets(
     model: keras.Model,
     x: Any,
@@ -22,7 +29,7 @@ def conformal_sets(
     score: Literal["lac", "aps"] = "lac",
     batch_size: int = 256,
     seed: int | None = None,
-) -> dict[str, Any]:
+) -> ConformalSets:
     """Predict a set of classes for each example, by split conformal prediction.
 
         set(x) = { k : s(x, k) <= q },   q the ceil((n + 1) coverage)-th smallest of s(x_i, y_i)

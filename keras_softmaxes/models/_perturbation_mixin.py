@@ -119,7 +119,7 @@ class PerturbationMixin(_ModelBeside):
 
     def compile(
         self,
-        optimizer: Any = "rmsprop",
+        optimizer: str | dict[str, Any] | keras.Optimizer = "rmsprop",
         loss: Any = None,
         *,
         perturbations: Sequence[Perturbation] | None = None,
@@ -307,7 +307,7 @@ class PerturbationMixin(_ModelBeside):
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return the arguments of `compile`, none of a model that was not compiled."""
-        config = super().get_compile_config()
+        config: dict[str, Any] = super().get_compile_config()
         if config and self._training:
             perturbations = map(keras.saving.serialize_keras_object, self._training.perturbations)
             config["perturbations"] = list(perturbations)

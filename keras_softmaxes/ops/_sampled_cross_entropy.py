@@ -84,7 +84,8 @@ def sampled_cross_entropy_of(
     rows = [ops.cast(ops.take(kernel, each, axis=0), features.dtype) for each in taken]
     shifts = [ops.cast(ops.take(bias, each, axis=0), features.dtype) for each in taken]
     log_counts = ops.cast(log_counts, features.dtype)
-    return _losses(classes, sampled_classes, log_counts, features, *rows, *shifts, margin)
+    targets, sampled = zip(rows, shifts, strict=True)
+    return _losses(classes, sampled_classes, log_counts, features, targets, sampled, margin)
 
 
 @xla_compiled
@@ -93,14 +94,14 @@ def _losses(
     sampled_classes: Tensor,
     log_counts: Tensor,
     features: Tensor,
-    target_rows: Tensor,
-    rows: Tensor,
-    target_shift: Tensor,
-    shift: Tensor,
+    targets: tuple[Tensor, Tensor],
+    sampled: tuple[Tensor, Tensor],
     margin: float,
 ) -> Tensor:
-    target = ops.sum(features * target_rows, axis=-1) + target_shift - margin
+    rows, shift = targets
+    target = ops.sum(features * rows, axis=-1) + shift - margin
     target = ops.where(classes < 0, float("nan"), target)
+    rows, shift = sampled
     logits = ops.matmul(features, ops.transpose(rows)) + (shift - log_counts)
     is_other = sampled_classes != ops.expand_dims(classes, axis=-1)
     lowest = float(np.finfo("float32").min) / 4  # of which all differences are finite

@@ -19,7 +19,8 @@ from ..support._arguments import (
     static_shape,
 )
 from ..support._configuration import serializable
-from ._perturbation import Perturbation, Schedule
+from ..support._options import Schedule
+from ._perturbation import Perturbation
 from ._step import Step
 
 
@@ -76,9 +77,10 @@ class TemporalEnsembling(Perturbation):
         momentum: float = 0.6,
         examples: int = 65_536,
         classes: int | None = None,
-        **kwargs: Any,
+        *,
+        name: str | None = None,
     ) -> None:
-        super().__init__(weight, **kwargs)
+        super().__init__(weight, name=name)
         self.momentum = check_share("momentum", momentum, below_one=True)
         self.examples = check_integer("examples", examples, least=1)
         self.classes = classes if classes is None else check_integer("classes", classes, least=1)
@@ -177,7 +179,8 @@ def _classes(model: Any) -> int:
     if output is None:
         expected = "the number of classes, which only a functional model tells by itself"
         raise invalid("classes", expected, None)
-    return output.shape[-1]
+    classes: int = output.shape[-1]
+    return classes
 
 
 def _variable(shape: tuple[int, ...], name: str) -> keras.Variable:

@@ -8,7 +8,8 @@ from keras import ops
 from ..ops._divergences import categorical_kl
 from ..support._arguments import Tensor, check_integer, check_positive
 from ..support._configuration import serializable
-from ._perturbation import Perturbation, Schedule
+from ..support._options import Schedule
+from ._perturbation import Perturbation
 from ._predictions import check_class_probabilities
 from ._step import Step
 
@@ -52,9 +53,14 @@ class VirtualAdversarialTraining(Perturbation):
     default_name = "virtual_adversarial_training"
 
     def __init__(
-        self, epsilon: float, weight: float | Schedule = 1.0, power_steps: int = 1, **kwargs: Any
+        self,
+        epsilon: float,
+        weight: float | Schedule = 1.0,
+        power_steps: int = 1,
+        *,
+        name: str | None = None,
     ) -> None:
-        super().__init__(weight, **kwargs)
+        super().__init__(weight, name=name)
         self.epsilon = check_positive("epsilon", epsilon)
         self.power_steps = check_integer("power_steps", power_steps, least=1)
 
