@@ -1,11 +1,12 @@
 """The pages of docs/: their code runs and learns, and their numbers are those of the files."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 
+import nbformat
 import pytest
+from _extensions import notebooks, results
 from conftest import ROOT
 
 import keras_softmaxes as ks
@@ -16,10 +17,6 @@ PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "results" not in page.pa
 WRITTEN_OUT = {"choosing.md", "uncertainty.md", "many_classes.md"}
 # The first has tests of its own; the second configures devices, which has to come first.
 RUN_ELSEWHERE = {"regularization.md", "distribution.md"}
-
-spec = importlib.util.spec_from_file_location("results", DOCS / "_extensions" / "results.py")
-results = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(results)
 
 
 def blocks(page):
@@ -53,17 +50,51 @@ def test_the_page_of_distribution_runs(tmp_path):
     assert run.returncode == 0, run.stderr.decode()
 
 
+GUIDES = [
+    page
+    for page in PAGES
+    if page.parent == DOCS and notebooks.is_guide(page.stem, page.read_text())
+]
+
+
+def notebook(page):
+    return notebooks.notebook(page.read_text(), results.numbers(), ks.__version__)
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_a_notebook_holds_the_code_of_its_page(page):
+    """Its page runs above, and so it would."""
+    found = notebook(page)
+    nbformat.validate(found)
+    install, *code = (cell.source for cell in found.cells if cell.cell_type == "code")
+    assert "%pip install" in install
+    assert code == [block.rstrip("\n") for block in blocks(page)]
+    text = "\n".join(cell.source for cell in found.cells if cell.cell_type == "markdown")
+    assert text.startswith(page.read_text().splitlines()[0])
+    assert "{{" not in text
+    assert not re.search(r"\]\((?!https?://)", text)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_a_notebook_runs(tmp_path):
+    from nbclient import NotebookClient  # which slow tests alone need
+
+    found = notebook(DOCS / "getting_started.md")
+    NotebookClient(found, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
+    (printed,) = (
+        output.text
+        for cell in found.cells
+        for output in cell.get("outputs", ())
+        if "accuracy 0.9" in output.get("text", "")
+    )
+    assert "negative log-likelihood" in printed
+
+
 def test_the_page_of_each_method_measures_what_its_model_learned():
     """Without an accuracy it would pass above, whatever its model learned."""
     for page in (DOCS / "methods").glob("*.md"):
         assert any(re.search(r"\baccuracy\b.* = ", block) for block in blocks(page)), page
-
-
-def looked_up(expression, value):
-    """Return the number that an expression of a page means."""
-    for attribute, key in re.findall(r"(?:^|\.)(\w+)|\[\"([^\"]+)\"\]", expression):
-        value = value[attribute or key]
-    return value
 
 
 def test_the_numbers_on_the_pages_are_in_the_files():
@@ -71,7 +102,7 @@ def test_the_numbers_on_the_pages_are_in_the_files():
     numbers = results.numbers()
     assert len(expressions) > 50
     for expression in sorted(expressions):
-        assert isinstance(looked_up(expression, numbers), str), expression
+        assert isinstance(results.look_up(expression, numbers), str), expression
 
 
 def test_no_page_writes_an_interval_out():

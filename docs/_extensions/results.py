@@ -6,6 +6,7 @@ benchmarks/results are found under `benchmarks`. What has a ratio also has a `ve
 """
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,14 @@ def numbers() -> dict[str, dict[str, Any]]:
         "results": _files(ROOT / "docs" / "results"),
         "benchmarks": _files(ROOT / "benchmarks" / "results"),
     }
+
+
+def look_up(expression: str, numbers: dict[str, Any]) -> Any:
+    """Return the number that an expression of a page means."""
+    value: Any = numbers
+    for attribute, key in re.findall(r"(?:^|\.)(\w+)|\[\"([^\"]+)\"\]", expression):
+        value = value[attribute or key]
+    return value
 
 
 def _files(folder: Path) -> dict[str, Any]:
