@@ -6,7 +6,7 @@ BIN := .venv/bin
 PARALLEL := --numprocesses auto --maxprocesses 4
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-all test-oldest check docs build benchmark clean
+.PHONY: demo test test-all test-oldest check docs build results benchmark clean
 
 demo: .venv/examples
 	$(BIN)/python examples/compare.py --seeds 3 --methods softmax label_smoothing large_margin \
@@ -43,6 +43,10 @@ build: .venv/release
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+
+# Names the command of each result in docs/results, and redoes the cheap ones into results/.
+results: .venv/examples
+	$(BIN)/python docs/redo.py
 
 benchmark: .venv/examples
 	$(BIN)/python benchmarks/training_step.py

@@ -1,12 +1,13 @@
 """The pages of docs/: their code runs and learns, and their numbers are those of the files."""
 
+import csv
 import re
 import subprocess
 import sys
 
 import nbformat
 import pytest
-from _extensions import notebooks, results
+from _extensions import commands, notebooks, results
 from conftest import ROOT
 
 import keras_softmaxes as ks
@@ -126,6 +127,32 @@ def test_a_ratio_is_printed_with_what_its_interval_shows(low, high, expected):
     assert printed["verdict"] == expected
     bounds = "" if low is None else f" [{low:.3f}, {high:.3f}]"
     assert printed["ratio"].replace("\N{NO-BREAK SPACE}", " ") == f"0.988{bounds}"
+
+
+def test_each_result_has_its_command():
+    folders = {path.parent.relative_to(DOCS / "results") for path in DOCS.glob("results/**/*.json")}
+    found = commands.commands()
+    assert {each.folder for each in found} == {folder.as_posix() for folder in folders}
+    for each in found:
+        assert (ROOT / each.words[0]).exists(), each.command
+    assert sum(each.is_cheap for each in found) >= 5
+
+
+def test_each_benchmark_has_its_command():
+    targets = (ROOT / "Makefile").read_text()
+    for path in (ROOT / "benchmarks" / "results").glob("*.json"):
+        assert f"python benchmarks/{path.stem}.py\n" in targets, path
+
+
+def test_the_minutes_of_a_command_are_those_of_its_runs():
+    for each in commands.commands():
+        rows = [
+            row
+            for path in (DOCS / "results" / each.folder).glob("*.csv")
+            for row in csv.DictReader(path.read_text().splitlines())
+        ]
+        if seconds := sum(float(row["seconds"] or 0) for row in rows):
+            assert each.minutes == round(seconds / 60), each.folder
 
 
 def test_there_is_a_picture_for_each_method():
