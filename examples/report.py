@@ -1,6 +1,7 @@
 """The results of a comparison: a printed table, a JSON file, a CSV file and a chart."""
 
 import csv
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from intervals import Interval, mean_interval, ratio_interval
+from intervals import Interval, holm, mean_interval, p_value, ratio_interval
 from matplotlib import pyplot as plt
 from methods import BASELINE, METHODS
 from rich.console import Console
@@ -51,12 +52,15 @@ def write(
         for method, values in errors.items()
         if baseline in errors and method != baseline
     }
-    _show(means, ratios, title, titles, baseline)
+    tests = [p_value(errors[method], errors[baseline]) for method in ratios]
+    p_values = dict(zip(ratios, holm(tests), strict=True))
+    _show(means, ratios, p_values, titles, Table(title=title))
     rows = {
         method: {
             "test_errors": values,
             "mean": means[method].plain(),
             f"ratio_to_{baseline}": ratios[method].plain() if method in ratios else None,
+            "p_holm": Interval(p_values.get(method, math.nan)).plain()["estimate"],
         }
         for method, values in errors.items()
     }
@@ -75,14 +79,16 @@ def counted(count: int, noun: str) -> str:
 def _show(
     means: dict[str, Interval],
     ratios: dict[str, Interval],
-    title: str,
+    p_values: dict[str, float],
     titles: dict[str, str],
-    baseline: str,
+    table: Table,
 ) -> None:
-    table = Table("method", "test error, % [95 %]", f"ratio to {baseline} [95 %]", title=title)
+    for column in ("method", "test error, % [95 %]", "ratio [95 %]", "p, by Holm"):
+        table.add_column(column)
     for method, mean in means.items():
         ratio = ratios[method].describe(3) if method in ratios else ""
-        table.add_row(titles[method], mean.describe(), ratio)
+        p = f"{p_values[method]:.3f}" if math.isfinite(p_values.get(method, math.nan)) else ""
+        table.add_row(titles[method], mean.describe(), ratio, p)
     Console().print(table)
 
 

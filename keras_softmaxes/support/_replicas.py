@@ -1,6 +1,7 @@
 """Which replica of a `tf.distribute` strategy computes, and beside how many."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -51,8 +52,24 @@ def after(values: Any, of_all_replicas: bool = False) -> AbstractContextManager[
             # All replicas wait here for each other, by nothing but control dependencies.
             merged = tf.distribute.get_replica_context().merge_call(lambda _: tf.no_op())
             tensors = [] if merged is None else [merged]
-    context: AbstractContextManager[Any] = tf.control_dependencies(tensors)
-    return context
+    return _after(tensors)
+
+
+@contextmanager
+def _after(tensors: list[Any]) -> Iterator[None]:
+    """Let what is computed wait for tensors, but not the variables that a first step creates.
+
+    Where their first values wait for something, TensorFlow cannot compute these once and for all,
+    and keeps two copies of the whole step: one for variables without values, and one for the rest.
+    """
+    import tensorflow as tf
+
+    def creator(create: Callable[..., Any], **settings: Any) -> Any:
+        with tf.control_dependencies(None):
+            return create(**settings)
+
+    with tf.variable_creator_scope(creator), tf.control_dependencies(tensors):
+        yield
 
 
 def penalties(model: Any, dtype: Any) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from intervals import Interval, mean_interval, ratio_interval
+from intervals import Interval, holm, mean_interval, p_value, ratio_interval
 from scipy import stats
 
 errors = st.lists(
@@ -42,3 +42,25 @@ def test_one_seed_and_a_reference_near_zero_have_no_interval():
     assert mean_interval([3.0]).describe() == "3.00"
     assert mean_interval([3.0]).plain() == {"estimate": 3.0, "low": None, "high": None}
     assert Interval(3.0, 2.5, 3.5).describe(1) == "3.0 [2.5, 3.5]"
+
+
+@given(st.lists(st.floats(0, 1), max_size=6), st.floats(0.001, 0.999))
+def test_holms_values_are_below_a_level_where_his_procedure_rejects(p_values, level):
+    rejected = set()
+    for place, index in enumerate(np.argsort(p_values)):
+        if p_values[index] * (len(p_values) - place) > level:
+            break
+        rejected.add(index)
+    assert {index for index, value in enumerate(holm(p_values)) if value <= level} == rejected
+
+
+def test_holms_values_by_hand():
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+
+
+def test_a_p_value_is_that_of_the_paired_test():
+    values, reference = [3.1, 3.5, 2.9], [3.3, 3.4, 3.6]
+    assert p_value(values, reference) == stats.ttest_rel(values, reference).pvalue
+    assert p_value(values, values) == 1
+    assert p_value([1.0, 2.0], [2.0, 3.0]) == 0
+    assert math.isnan(p_value([1.0], [2.0]))
