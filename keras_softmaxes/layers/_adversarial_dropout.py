@@ -92,7 +92,7 @@ class AdversarialDropout(Seeded):
         """Draw masks at random.
 
         Args:
-            features: (batch, ..., units), of which shape and type alone matter.
+            features: (batch, ..., units); only their shape and type matter.
 
         Returns:
             Zeros and ones, (batch, units), of the features' type.

@@ -75,7 +75,7 @@ class Temperature(Calibration):
         return scores / self.temperature
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Return logits or probabilities, as they came, of which the same one is the largest."""
+        """Return logits or probabilities, as they came; the largest stays the largest."""
         outputs = super().call(inputs)
         if self.from_logits:
             return outputs

@@ -24,7 +24,7 @@ class ClassMasking(StochasticHead):
         """Draw what the head returns beside the logits.
 
         Args:
-            logits: (..., K), of which shape and type alone matter.
+            logits: (..., K); only their shape and type matter.
             generator: state of the random numbers; it advances by one draw.
 
         Returns:

@@ -153,7 +153,7 @@ class GSoftmax(keras.layers.Layer):
         return dtype
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, of which `mean` and `stddev` are variables here."""
+        """Return the constructor's arguments; the attributes `mean` and `stddev` are variables."""
         start = {"scale": self.scale, **self.start, "learn": self.learn}
         return {**keras.layers.Layer.get_config(self), **start}
 
@@ -182,7 +182,7 @@ def _start(argument: str, value: Start) -> float | list[float]:
     """Return a number or a list of them, as JSON keeps it."""
     try:
         start = np.asarray(value, dtype="float64")
-    except (OverflowError, TypeError, ValueError):  # no numbers, or none that a float can hold
+    except (OverflowError, TypeError, ValueError):  # no numbers, or too large for a float
         start = np.array(np.nan)
     if start.ndim > 1 or not start.size or not np.isfinite(start).all():
         raise invalid(argument, "a finite number, or one for each class", repr(value))

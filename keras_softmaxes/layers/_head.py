@@ -21,10 +21,10 @@ class Head(keras.layers.Layer):
     """Base of the heads: a last layer that passes several tensors to its loss.
 
     A head turns features of shape (batch, ..., features) into a flat dict of named tensors. It
-    has "probabilities", what the method means at inference, and "logits" where there are such (but
-    for `keras_softmaxes.layers.ManyClasses`, which computes neither). The rest is what the method's
-    own loss reads: a `keras_softmaxes.losses.HeadLoss` says it by their names.
-    `keras_softmaxes.models.Classifier` sends each to its place.
+    holds "probabilities", those of inference, and "logits" if the method has logits.
+    (`keras_softmaxes.layers.ManyClasses` computes neither.) The rest is what the method's own loss
+    reads, a `keras_softmaxes.losses.HeadLoss`, which names the tensors.
+    `keras_softmaxes.models.Classifier` sends each tensor to its place.
 
     A head of your own overrides `call`. It overrides `default_loss` too if `compile` should work
     without a loss. Return tensors of at least float32, whatever the layer computes in: a softmax in
@@ -84,7 +84,7 @@ class Head(keras.layers.Layer):
         raise invalid("loss", f"one, as {type(self).__name__} has no `default_loss`", None)
 
     def predictions(self, outputs: dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
-        """Return what `predict` and an exported model give of what the head returned."""
+        """Return the part of the head's outputs that `predict` and an exported model return."""
         return outputs["probabilities"]
 
     def first(self, outputs: dict[str, Tensor], k: int) -> dict[str, Tensor]:
@@ -107,7 +107,7 @@ class Head(keras.layers.Layer):
         return spec
 
     def compute_output_shape(self, input_shape: Any) -> NoReturn:
-        """Refuse to be wrapped by a layer that takes one tensor of the layer within.
+        """Raise: a head cannot be wrapped by a layer that expects one tensor of it.
 
         Raises:
             NotImplementedError: always; `compute_output_spec` returns the shapes.

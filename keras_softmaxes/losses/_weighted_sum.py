@@ -34,7 +34,7 @@ class WeightedSum(HeadLoss):
         y_pred: what the head returns: all that the losses read.
 
     Raises:
-        ValueError: something that is not a loss; losses of which some read classes and others
+        ValueError: something that is not a loss; losses some of which read classes and others
             several labels; a loss with an `ignore_class`, `class_weight` or `logit_adjustment` of
             its own; a number of weights other than that of the losses; a weight below 0; and what
             `keras_softmaxes.losses.HeadLoss` raises.

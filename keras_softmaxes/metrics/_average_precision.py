@@ -30,7 +30,7 @@ class MeanAveragePrecision(KeptRows):
             takes 8 bytes for each label of each.
         average: as scikit-learn has them, "macro", the mean over the labels, "micro", the average
             precision of all pairs of an example and a label in one ranking, or None, that of each
-            label, of which the result is (labels,).
+            label, with a result (labels,).
         name: name of the metric.
         dtype: the type of the metric's result.
 

@@ -77,7 +77,7 @@ class MultiLabelMetric(keras.metrics.Metric):
             counter.assign_add(ops.sum(weights * counted, axis=0))
 
     def share_correct(self, counted: Tensor) -> Tensor:
-        """Return the share of the predicted or of the present that is both, 0 where none is.
+        """Return the share of the predicted, or of the present, that is both; 0 if there are none.
 
         Args:
             counted: `predicted` for the precision, `present` for the recall, None before a batch.

@@ -1,4 +1,4 @@
-"""The accuracy where the logits are never all there."""
+"""The accuracy of a head of many classes."""
 
 import keras
 from keras import ops
@@ -14,11 +14,11 @@ from ..support._tensors import weights_like
 
 @serializable
 class TopKAccuracy(keras.metrics.MeanMetricWrapper):
-    """Share of the examples whose class is among the k first, of a head of many classes.
+    """Share of the examples whose class is among the k first, for a head of many classes.
 
-    The head is `keras_softmaxes.layers.ManyClasses`, which computes no probabilities for Keras's
-    accuracies to read. The metric costs a pass through the classes, one product beside the loss's
-    four.
+    The head, `keras_softmaxes.layers.ManyClasses`, computes no probabilities that Keras's
+    accuracies could read. The metric costs one more pass through the classes: one product, where
+    the loss and its gradient take four.
 
     Args:
         k: how many classes count as right, at least 1; 1 is the accuracy.
@@ -32,10 +32,11 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
         sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,).
 
     Attributes:
-        reads: which of the head's tensors a `keras_softmaxes.models.Classifier` hands to it.
+        reads: the head's tensors that a `keras_softmaxes.models.Classifier` passes to it.
 
     Raises:
-        ValueError: a k that is no integer of at least 1; labels out of range or of neither form.
+        ValueError: a k that is not an integer of at least 1; labels out of range or of neither
+            form.
 
     Example:
         >>> import keras_softmaxes as ks

@@ -140,7 +140,7 @@ class Classifier(keras.Model):
 
         Raises:
             ValueError: another loss, Keras's own among them, which cannot read a head's dict; a
-                head without a loss of its own where none is given.
+                head without a loss of its own if none is given.
         """
         loss = self.head.default_loss() if loss is None else loss
         self._check_loss(loss)
@@ -153,7 +153,7 @@ class Classifier(keras.Model):
         self._reading = HeadMetrics(tuple(reading), tuple(weighted_reading), of_probabilities)
 
     def _check_loss(self, loss: Any) -> None:
-        """Refuse a loss that does not read what the head returns, as far as that is known."""
+        """Raise ValueError for a loss that reads what the head is known not to return."""
         outputs = getattr(self.network, "outputs", None)
         names = list(self.head.compute_output_spec(outputs[0])) if outputs else ["probabilities"]
         if not isinstance(loss, HeadLoss):
@@ -272,7 +272,7 @@ class Classifier(keras.Model):
         Served(self).export(filepath, format, input_signature=signature, **kwargs)
 
     def _input_signature(self) -> Any:
-        """Return the shapes and types of the inputs, as the network tells them."""
+        """Return the shapes and types of the inputs, as the network has them."""
         network = self.network
         if getattr(network, "inputs", None):
             is_sequential = isinstance(network, keras.Sequential)

@@ -35,18 +35,18 @@ def conformal_sets(
         set(x) = { k : s(x, k) <= q },   q the ceil((n + 1) coverage)-th smallest of s(x_i, y_i)
 
         lac  s(x, k) = 1 - p_k                                smallest sets on average
-        aps  s(x, k) = sum of all p_j > p_k, plus u p_k       u uniform in [0, 1], one an example
+        aps  s(x, k) = sum of all p_j > p_k, plus u p_k       u uniform in [0, 1], one per example
 
     over the n calibration examples. Whatever the model, the set of a new example holds its class
     with a probability of at least `coverage`, and of at most 1 / (n + 1) more where no two scores
     are equal, if the example and those of the calibration are **exchangeable**: drawn alike, and
     none seen in training. It holds on average over all examples and over draws of the calibration
-    data, not for each class, and not once the data drift. LAC gives small sets, and may give none
-    to an example that it is unsure of; APS gives large ones where the model hesitates.
+    data, not for each class, and not once the data drift. LAC gives small sets, and may give an
+    empty one for an uncertain example; APS gives large sets where the model is uncertain.
 
     Args:
         model: a `keras_softmaxes.models.Classifier`, or any Keras model with one output of class
-            probabilities, or of logits, of which the softmax is taken.
+            probabilities, or of logits, whose softmax is taken.
         x: inputs as `model.predict` takes them.
         calibration: inputs and their labels, (...) or (..., 1) integers, or (..., classes) one-hot,
             which the model was not trained on, in place of a validation set.
@@ -61,7 +61,7 @@ def conformal_sets(
 
     Raises:
         ValueError: a coverage outside of (0, 1); another score; a model of several outputs, of
-            several labels an example, or of outputs that are not finite; labels out of range or of
+            several labels per example, or of outputs that are not finite; labels out of range or of
             neither form; no calibration examples.
 
     Example:

@@ -225,7 +225,7 @@ class PerturbationMixin(_ModelBeside):
             loss = self.compute_loss(
                 step.inputs, step.labels, step.outputs, step.sample_weight, training=True
             )
-            with after(loss):  # what a term remembers is not written beside a refused label
+            with after(loss):  # no term writes its state if a label raises
                 terms = [each.weighted_term(step) for each in self._training.perturbations]
             total = sum((ops.cast(term, loss.dtype) for term in terms), loss)
             scaled = self.optimizer.scale_loss(total)
@@ -306,7 +306,7 @@ class PerturbationMixin(_ModelBeside):
         }
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Return the arguments of `compile`, none of a model that was not compiled."""
+        """Return the arguments of `compile`; empty if the model was not compiled."""
         config: dict[str, Any] = super().get_compile_config()
         if config and self._training:
             perturbations = map(keras.saving.serialize_keras_object, self._training.perturbations)
@@ -368,7 +368,7 @@ def _check_perturbations(perturbations: Any, metrics: Any) -> None:
 
 
 def _has_hooks(model: Any) -> bool:
-    """Tell whether a subclassed model overrides both hooks; refuse one alone, or a `call`."""
+    """Return whether a subclassed model overrides both hooks; raise for one alone, or a `call`."""
     kind = type(model)
     base = {"below": PerturbationMixin.below, "above": PerturbationMixin.above}
     own = [name for name, hook in base.items() if getattr(kind, name) is not hook]

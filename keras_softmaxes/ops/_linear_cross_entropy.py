@@ -24,7 +24,7 @@ from ._tiles import (
     total_of_classes,
 )
 
-LOWEST = -1e38  # of which differences to logits are finite in float32
+LOWEST = -1e38  # differences between it and logits are finite in float32
 
 
 class _NonTarget(NamedTuple):

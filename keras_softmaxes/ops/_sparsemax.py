@@ -1,4 +1,4 @@
-"""Sparsemax (Martins & Astudillo, ICML 2016): class probabilities of which many are exactly 0.
+"""Sparsemax (Martins & Astudillo, ICML 2016): class probabilities, many of them exactly 0.
 
 Notation, per example, t the target:
 

@@ -37,7 +37,7 @@ class Consistency(Perturbation):
         self.divergence = check_choice("divergence", divergence, ("kl", "quadratic"))
 
     def check(self, model: keras.Model, loss: Any, cut: Any) -> None:
-        """Refuse a model whose predictions have no KL divergence."""
+        """Raise ValueError for a model whose predictions have no KL divergence."""
         if self.divergence == "kl":
             name = type(self).__name__
             owner = f"`{name}()` (any loss will do for `{name}(divergence='quadratic')`)"

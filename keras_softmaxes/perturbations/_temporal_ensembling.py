@@ -50,7 +50,7 @@ class TemporalEnsembling(Perturbation):
             the number of classes; their weight of 30 is 3 here for ten classes.
         momentum: the share of Z that is kept, in [0, 1). The paper's is 0.6.
         examples: how many training examples there are, at least 1.
-        classes: how many numbers the model predicts for an example. None takes it from the model,
+        classes: how many numbers the model predicts per example. None takes it from the model,
             whose output shape has to be known.
         name: what the term is logged as in training.
 
@@ -88,7 +88,7 @@ class TemporalEnsembling(Perturbation):
         self._state: list[keras.Variable] = []
 
     def check(self, model: keras.Model, loss: Any, cut: Any) -> None:
-        """Refuse a model that does not tell how many numbers it predicts, and a second model."""
+        """Raise for a model whose number of predictions is unknown, and for a second model."""
         if self.classes is None:
             _classes(model)
         if self._model is not None and self._model() not in (None, model):
@@ -128,7 +128,7 @@ class TemporalEnsembling(Perturbation):
         return step.mean(ops.where(in_range, distance, float("nan")))
 
     def read_ahead(self, inputs: Any, index: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the index as int32, and which of it is in range; refuse one that is not."""
+        """Return the index as int32, and which entries are in range; raise if one is not."""
         if index is None:
             expected = (
                 f'{{"inputs": x, "{INDEX}": index}}, which identifies the examples, as '
@@ -177,7 +177,7 @@ def _classes(model: Any) -> int:
         return head.units
     output = getattr(model, "output", None)
     if output is None:
-        expected = "the number of classes, which only a functional model tells by itself"
+        expected = "the number of classes, which only a functional model knows by itself"
         raise invalid("classes", expected, None)
     classes: int = output.shape[-1]
     return classes

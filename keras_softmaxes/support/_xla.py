@@ -49,7 +49,7 @@ def xla_compiled(function: Callable[Arguments, Value]) -> Callable[Arguments, Va
 def xla_compiled_with_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     """Fuse a function and its gradient into one kernel, where that is possible.
 
-    `xla_compiled` makes two, of which the first hands every intermediate result to the second
+    `xla_compiled` makes two kernels, and the first hands every intermediate result to the second
     through memory. It is for functions whose results each depend on tensors of their own alone: the
     loss of an example on its scores, the mask of a class on its logit. What arrives at a result is
     then multiplied with its part of the gradient. The gradient can be differentiated once more.
