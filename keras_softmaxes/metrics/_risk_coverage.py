@@ -32,7 +32,7 @@ class RiskCoverage(KeptRows):
 
     Exact, and the same however the examples are split into batches or between the replicas of a
     `tf.distribute` strategy. A ranking needs all confidences: they are kept until `reset_state`, 12
-    bytes per example, and ranked again at each `result`, which Keras asks for after each batch.
+    bytes an example, and ranked again at each `result`, which Keras asks for after each batch.
 
     Args:
         measure: "aurc", "augrc" or "coverage".

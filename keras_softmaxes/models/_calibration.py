@@ -65,7 +65,7 @@ def calibrate(
 
     Raises:
         ValueError: another method; batch_size that is not an integer of at least 1; a model of
-            several outputs, or of several labels per example; outputs that are not finite; labels
+            several outputs, or of several labels an example; outputs that are not finite; labels
             out of range or of neither form; no examples.
 
     Example:
@@ -126,7 +126,7 @@ def gives_logits(model: keras.Model, outputs: Tensor) -> bool:
     off = ops.max(ops.abs(ops.sum(outputs, axis=-1) - 1))
     is_distribution = bool(ops.min(outputs) >= 0) and bool(off <= 1e-2)
     if isinstance(model, Classifier) and not is_distribution:
-        expected = "a head of classes, one per example, whose probabilities sum to 1"
+        expected = "a head of classes, one an example, whose probabilities sum to 1"
         raise invalid("model", expected, f"{model.head.name!r}, off by {off}")
     return not is_distribution
 

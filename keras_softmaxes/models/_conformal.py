@@ -46,7 +46,7 @@ def conformal_sets(
 
     Args:
         model: a `keras_softmaxes.models.Classifier`, or any Keras model with one output of class
-            probabilities, or of logits, whose softmax is taken.
+            probabilities, or of logits, of which the softmax is taken.
         x: inputs as `model.predict` takes them.
         calibration: inputs and their labels, (...) or (..., 1) integers, or (..., classes) one-hot,
             which the model was not trained on, in place of a validation set.
@@ -61,7 +61,7 @@ def conformal_sets(
 
     Raises:
         ValueError: a coverage outside of (0, 1); another score; a model of several outputs, of
-            several labels per example, or of outputs that are not finite; labels out of range or of
+            several labels an example, or of outputs that are not finite; labels out of range or of
             neither form; no calibration examples.
 
     Example:
