@@ -31,7 +31,7 @@ class MarginBias(keras.metrics.MeanMetricWrapper):
         sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,).
 
     Attributes:
-        reads: which of the head's tensors a `Classifier` hands to it.
+        reads: the head's tensor that a `Classifier` passes to it.
 
     Raises:
         ValueError: labels out of range or of neither form; fewer than two classes.

@@ -32,7 +32,7 @@ class TemporalEnsembling(Perturbation):
 
     over all rows, labelled or not, where Z is the example's moving average, Z <- momentum Z + (1 -
     momentum) f(x), and t the number of its updates, one in each step whose batch holds the example;
-    an example that is there twice is updated by the mean. An example that was not seen before adds
+    an example that occurs twice is updated by the mean. An example that was not seen before adds
     nothing.
 
     Examples are identified by their number: train on

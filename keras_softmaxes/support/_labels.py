@@ -39,7 +39,7 @@ class Labels(NamedTuple):
 def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None) -> Labels:
     """Return the labels, whichever way they are written.
 
-    The form is told by static shape alone: numbers in the shape of the examples, or in that shape
+    The static shape decides on the form: numbers in the shape of the examples, or in that shape
     with a last axis of size 1, are classes; in that shape with a last axis of size `classes` they
     are distributions of the classes, one-hot or soft. Classes are never cast to a float type, which
     would change them (301 in bfloat16 is 302). JAX's own integers have 32 bits: it wraps larger

@@ -12,7 +12,7 @@ from ._arguments import Tensor, alike, check_logits, checked, invalid, static_sh
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Return a float tensor of at least float32: half precision, and integers, become that."""
     tensor = ops.convert_to_tensor(tensor)
-    if hasattr(tensor, "read_value"):  # a `tf.Variable`, which Keras hands on as it is
+    if hasattr(tensor, "read_value"):  # a `tf.Variable`, which Keras leaves as it is
         tensor = tensor.read_value()
     return ops.cast(tensor, keras.backend.result_type(tensor.dtype, "float32"))
 
