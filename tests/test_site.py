@@ -1,6 +1,7 @@
 """The pages of docs/: their code runs and learns, and their numbers are those of the files."""
 
 import csv
+import os
 import re
 import subprocess
 import sys
@@ -49,6 +50,19 @@ def test_the_page_of_distribution_runs(tmp_path):
     program += "\nassert strategy.num_replicas_in_sync == 2 and accuracy > 0.75"
     run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True)
     assert run.returncode == 0, run.stderr.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_a_type_checker_accepts_the_pages(tmp_path):
+    """As a user runs it, who has not turned on its strict ways."""
+    for number, page in enumerate(page for page in PAGES if blocks(page)):
+        (tmp_path / f"page_{number}_{page.stem}.py").write_text("\n".join(blocks(page)))
+    options = ["--check-untyped-defs", "--ignore-missing-imports", "--config-file", ""]
+    program = [sys.executable, "-m", "mypy", *options, *tmp_path.glob("*.py")]
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    run = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True)
+    assert run.returncode == 0, run.stdout.decode()
 
 
 GUIDES = [

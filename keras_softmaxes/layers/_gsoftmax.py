@@ -1,6 +1,6 @@
 """The G-softmax layer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Unpack
 
 import keras
@@ -16,11 +16,11 @@ from ..support._arguments import (
     positive_stddev,
 )
 from ..support._configuration import serializable
-from ..support._options import LayerOptions
+from ..support._options import LayerOptions, Numbers
 from ..support._xla import xla_compiled
 
 SMALLEST_STDDEV = 1e-3
-Start = float | Sequence[float] | np.ndarray  # for all classes, or for each
+Start = float | Numbers  # for all classes, or for each
 
 _gsoftmax_logits = xla_compiled(gsoftmax_logits)
 

@@ -1,7 +1,6 @@
 """The head for 10^4 to 10^6 classes."""
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import keras
@@ -20,7 +19,7 @@ from ..support._arguments import (
     invalid,
 )
 from ..support._configuration import serializable
-from ..support._options import Initializer, LayerOptions, Regularizer
+from ..support._options import Initializer, LayerOptions, Numbers, Regularizer
 from ..support._tensors import at_least_float32
 from ._head import Head
 from ._random import Seeded, draw_uniform
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 FEWEST = 10_000  # classes that are worth tiles
 
 
-Frequencies = Literal["uniform", "log_uniform"] | Sequence[float]
+Frequencies = Literal["uniform", "log_uniform"] | Numbers
 
 
 @serializable

@@ -1,6 +1,6 @@
 """What the losses share."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..support._arguments import (
 )
 from ..support._configuration import serializable
 from ..support._labels import SOFT, UNREADABLE, Labels, check_ignore_class, read_labels
-from ..support._options import DType, Reduction
+from ..support._options import DType, Numbers, Reduction
 from ..support._tensors import weights_like
 from ._linear import (
     PER_CLASS,
@@ -108,8 +108,8 @@ class HeadLoss(keras.losses.Loss):
         reduction: Reduction = "sum_over_batch_size",
         name: str | None = None,
         dtype: DType = None,
-        class_weight: Sequence[float] | None = None,
-        logit_adjustment: Sequence[float] | None = None,
+        class_weight: Numbers | None = None,
+        logit_adjustment: Numbers | None = None,
     ) -> None:
         check_ignore_class(ignore_class)
         super().__init__(reduction=reduction, name=name or self.default_name, dtype=dtype)

@@ -3,7 +3,7 @@
 import inspect
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import keras
 
@@ -28,16 +28,6 @@ class HeadMetrics:
     metrics: tuple[Any, ...] = ()
     weighted_metrics: tuple[Any, ...] = ()
     of_probabilities: bool = False  # whether there are others, which read these
-
-
-class CompileOptions(TypedDict, total=False):
-    """The other arguments of `keras.Model.compile`."""
-
-    loss_weights: Any
-    run_eagerly: bool
-    steps_per_execution: int
-    jit_compile: bool | Literal["auto"]
-    auto_scale_loss: bool
 
 
 @serializable
@@ -126,7 +116,7 @@ class Classifier(keras.Model):
         *,
         metrics: Any = None,
         weighted_metrics: Any = None,
-        **kwargs: Unpack[CompileOptions],
+        **kwargs: Any,
     ) -> None:
         """Configure the training.
 

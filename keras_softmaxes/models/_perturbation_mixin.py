@@ -187,12 +187,12 @@ class PerturbationMixin(_ModelBeside):
         features = cut(self.below(inputs, training=training), training=training)
         return self.above(features, training=training)
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, *args: Any) -> dict[str, Any]:
         """Take a step down the gradient of the loss and the perturbations' terms.
 
         Where labels, weights, index or metrics raise, no weight changes.
         """
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(args[0])
         if labels is None:
             expected = "labels, -1 where there is none"
             raise invalid("y", expected, None)
@@ -200,7 +200,7 @@ class PerturbationMixin(_ModelBeside):
         if not self.built:
             self(inputs)  # creates the variables
         with after(self._read_batch(inputs, labels, sample_weight), of_all_replicas=True):
-            return self._take_step(inputs, labels, sample_weight)
+            return self._perturbed_step(inputs, labels, sample_weight)
 
     def _read_batch(self, inputs: Any, labels: Any, sample_weight: Any) -> list[Any]:
         """Return what is checked of a batch before the model sees its inputs."""
@@ -217,7 +217,7 @@ class PerturbationMixin(_ModelBeside):
             return labels, sample_weight
         return without_label_as_weight(labels, sample_weight, outputs)
 
-    def _take_step(self, inputs: Any, labels: Any, sample_weight: Any) -> dict[str, Any]:
+    def _perturbed_step(self, inputs: Any, labels: Any, sample_weight: Any) -> dict[str, Any]:
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
@@ -269,10 +269,10 @@ class PerturbationMixin(_ModelBeside):
             generator=training.generator,
         )
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self, *args: Any) -> dict[str, Any]:
         """Evaluate one batch, in which there are no perturbations to report."""
         names = [tracker.name for tracker in self._training.trackers]
-        logs = super().test_step(data)
+        logs = super().test_step(*args)
         return {name: value for name, value in logs.items() if name not in names}
 
     @property

@@ -87,7 +87,7 @@ def check_share(
 
 
 def check_numbers(
-    argument: str, values: Sequence[float] | None, least: float = -math.inf
+    argument: str, values: Sequence[float] | np.ndarray | None, least: float = -math.inf
 ) -> list[float] | None:
     """Return a sequence of finite numbers as a list; raise ValueError for anything else but None.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import keras
+import numpy as np
 
 from ._arguments import Tensor
 
@@ -13,6 +14,7 @@ Regularizer: TypeAlias = str | dict[str, Any] | Callable[..., Tensor] | None
 Reduction: TypeAlias = (
     Literal["sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none"] | None
 )
+Numbers: TypeAlias = Sequence[float] | np.ndarray  # one per class
 Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
@@ -47,5 +49,5 @@ class LossOptions(TypedDict, total=False):
     reduction: Reduction
     name: str | None
     dtype: DType
-    class_weight: Sequence[float] | None
-    logit_adjustment: Sequence[float] | None
+    class_weight: Numbers | None
+    logit_adjustment: Numbers | None

@@ -63,6 +63,7 @@ def losses() -> None:
     assert_type(ks.losses.DropMaxLoss().entropy_weight, float)
     assert_type(ks.losses.GaussianMixtureLoss().margin, float | None)
     assert_type(ks.losses.WeightedSum([loss], [1.0]).losses, list[ks.losses.HeadLoss])
+    ks.losses.DropMaxLoss(class_weight=np.ones(10), logit_adjustment=[0.1] * 10)
     ks.losses.LargeMarginCrossentropy(divergence="kl")  # type: ignore[arg-type]
     ks.losses.DropMaxLoss(reduction="average")  # type: ignore[arg-type]
     ks.losses.SparsemaxLoss(ignore_clas=0)  # type: ignore[call-arg]
@@ -89,7 +90,6 @@ def models(network: keras.Model, x: Tensor, y: Tensor) -> None:
     assert_type(model.outputs_spec, dict[str, keras.KerasTensor])
     model.compile("adam", ks.losses.DropMaxLoss(), metrics=["accuracy"], jit_compile=False)
     model.compile("adam", "crossentropy")  # type: ignore[arg-type]
-    model.compile("adam", loss_weight=1.0)  # type: ignore[call-arg]
     ks.models.Classifier(network, 10)  # type: ignore[arg-type]
     assert_type(ks.models.dropout_ensemble(model, x, "geometric"), Arrays)
     assert_type(ks.models.monte_carlo(model, x, 20), Arrays)
@@ -118,7 +118,12 @@ class MixedIn(ks.models.AdversarialDropoutMixin, keras.Model):
     pass
 
 
-def mixin(model: MixedIn) -> None:
+class PerturbedClassifier(ks.models.PerturbationMixin, ks.models.Classifier):
+    pass
+
+
+def mixin(model: MixedIn, classifier: PerturbedClassifier) -> None:
+    classifier.compile("adam", ks.losses.DropMaxLoss(), metrics=["accuracy"], perturbations=[])
     assert_type(model.default_perturbations(), list[ks.perturbations.Perturbation])
     model.compile("adam", "mse", perturbations=[ks.perturbations.PiModel()])
     model.compile("adam", "mse", perturbations="pi")  # type: ignore[arg-type]
