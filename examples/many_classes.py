@@ -69,6 +69,11 @@ def _from_zeros(classes: int) -> keras.layers.Dense:
     return keras.layers.Dense(classes, kernel_initializer="zeros")
 
 
+def _small_from_zeros(classes: int) -> keras.Layer:
+    """Return logits that spread over as little as suits sparsemax, whose supports are else tiny."""
+    return keras.Sequential([_from_zeros(classes), keras.layers.Rescaling(9 / (classes - 1))])
+
+
 def _beside_large_margin(method: methods.Method) -> methods.Method:
     """Return the method with the large margin on its logits added to its loss."""
 
@@ -90,8 +95,8 @@ def _plain(title: str, loss: Callable[[], keras.Loss], **settings: Any) -> metho
 
 
 SIZES = (3, 9, 27, 81)
-_softmax, _dropmax, _lsoftmax = (
-    methods.METHODS[each] for each in ("softmax", "dropmax", "lsoftmax")
+_softmax, _dropmax, _lsoftmax, _sparsemax = (
+    methods.METHODS[each] for each in ("softmax", "dropmax", "lsoftmax", "sparsemax")
 )
 _margin = ks.losses.LargeMarginCrossentropy
 METHODS = {
@@ -105,8 +110,9 @@ METHODS = {
     "lsoftmax": _lsoftmax,
     "lsoftmax_large_margin": _beside_large_margin(_lsoftmax),
     "modified_large_margin": _plain("Modified + large margin", partial(_margin, bias=1.0)),
-    "sparsemax": _plain(
-        "Sparsemax", ks.losses.SparsemaxLoss, activation=methods.METHODS["sparsemax"].activation
+    "sparsemax": replace(_sparsemax, head=_from_zeros),
+    "sparsemax_small": replace(
+        _sparsemax, title="Sparsemax, logits times 9 / (K - 1)", head=_small_from_zeros
     ),
     **{
         f"smoothing_{rate:g}": _plain(
