@@ -35,8 +35,7 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
         reads: the head's tensors that a `keras_softmaxes.models.Classifier` passes to it.
 
     Raises:
-        ValueError: a k that is not an integer of at least 1; labels out of range or of neither
-            form.
+        ValueError: a k that is no integer of at least 1; labels out of range or of neither form.
 
     Example:
         >>> import keras_softmaxes as ks

@@ -143,7 +143,7 @@ def _losses(
     start = ops.full_like(target, LOWEST), zeros, zeros
     sums = _NonTarget(*fold(add, start, linear))
     expected, log_total = sums.weighted / sums.total, ops.log(sums.total)
-    # The logits are linear, and so is their mean, which needs no tile.
+    # Logits are linear, so that of their plain mean no tile is needed.
     mean = (total_of_classes(linear) - (target + bias)) / others - sums.largest
     losses = ops.softplus(sums.largest - target + log_total)
     if label_smoothing:

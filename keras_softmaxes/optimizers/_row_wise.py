@@ -26,11 +26,11 @@ class RowWiseAdam(keras.optimizers.Adam):
     and stay as slow as in Adam.
 
     Args:
-        learning_rate: a number or a schedule, as in `keras.optimizers.Adam`, like all arguments.
+        learning_rate: a number or a schedule, as in `keras.optimizers.Adam`, all others too.
         beta_1: decay of the mean of gradients.
         beta_2: decay of the mean of their squares.
-        epsilon: is added to the root in the denominator.
-        amsgrad: True makes every step dense.
+        epsilon: what the root is kept from 0 by.
+        amsgrad: True takes the dense way.
         **kwargs: the arguments of every Keras optimizer.
 
     Example:
