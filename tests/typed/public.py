@@ -65,6 +65,8 @@ def losses() -> None:
     assert_type(ks.losses.WeightedSum([loss], [1.0]).losses, list[ks.losses.HeadLoss])
     ks.losses.DropMaxLoss(class_weight=np.ones(10), logit_adjustment=[0.1] * 10)
     ks.losses.LargeMarginCrossentropy(divergence="kl")  # type: ignore[arg-type]
+    ks.losses.LargeMarginDivergence("kl")  # type: ignore[arg-type]
+    ks.losses.MeanMulticlassHinge(weight=1.0)  # type: ignore[call-arg]
     ks.losses.DropMaxLoss(reduction="average")  # type: ignore[arg-type]
     ks.losses.SparsemaxLoss(ignore_clas=0)  # type: ignore[call-arg]
     ks.losses.WeightedSum([loss], 1.0)  # type: ignore[arg-type]
@@ -79,6 +81,9 @@ def metrics() -> None:
     ks.metrics.CalibrationError(norm="l0")  # type: ignore[arg-type]
     ks.metrics.MeanAveragePrecision(average="mean")  # type: ignore[arg-type]
     ks.metrics.MultiLabelPrecision(average="mean")  # type: ignore[arg-type]
+    ks.metrics.MultiLabelRecall(average="mean")  # type: ignore[arg-type]
+    ks.metrics.BrierScore(name=0)  # type: ignore[arg-type]
+    ks.metrics.MarginBias(ignore_class="0")  # type: ignore[arg-type]
     ks.metrics.RiskCoverage("auc")  # type: ignore[arg-type]
 
 
@@ -110,6 +115,7 @@ def perturbations(step: ks.perturbations.Step, outputs: Tensor) -> None:
     assert_type(ks.perturbations.AdversarialTraining(0.1).epsilon, float)
     assert_type(ks.perturbations.TemporalEnsembling(examples=100).classes, int | None)
     assert_type(step.mask, Tensor | None)
+    ks.perturbations.SupervisedAdversarialDropout(nme="sad")  # type: ignore[call-arg]
     ks.perturbations.PiModel(divergence="l2")  # type: ignore[arg-type]
     ks.perturbations.VirtualAdversarialTraining(1.0, nme="vat")  # type: ignore[call-arg]
 
@@ -139,6 +145,22 @@ def functions(labels: Tensor, logits: Tensor, features: Tensor, kernel: Tensor) 
     assert_type(ks.ops.gaussian_mixture_terms(labels, logits, logits), Outputs)
     assert_type(ks.ops.reliability(labels, logits, logits), Outputs)
     assert_type(ks.ops.risk_coverage(labels, logits, logits), Outputs)
+    ks.ops.adversarial_mask(features, features, "0.1")  # type: ignore[arg-type]
+    ks.ops.average_precision(labels, logits)  # type: ignore[call-arg]
+    ks.ops.brier_score(labels)  # type: ignore[call-arg]
+    ks.ops.compactness()  # type: ignore[call-arg]
+    ks.ops.dropmax_log_mask(logits, logits, "0.1")  # type: ignore[arg-type]
+    ks.ops.dropmax_log_probabilities(logits)  # type: ignore[call-arg]
+    ks.ops.gaussian_cdf(logits)  # type: ignore[call-arg]
+    ks.ops.linear_ranks(labels, features, kernel)  # type: ignore[call-arg]
+    ks.ops.lsoftmax_cross_entropy(labels, logits)  # type: ignore[call-arg]
+    ks.ops.margin_bias(labels)  # type: ignore[call-arg]
+    ks.ops.masked_cross_entropy(labels, logits)  # type: ignore[call-arg]
+    ks.ops.paired_cross_entropy(labels, logits)  # type: ignore[call-arg]
+    ks.ops.sampled_cross_entropy(labels, features, kernel)  # type: ignore[call-arg]
+    ks.ops.separability(logits)  # type: ignore[call-arg]
+    ks.ops.separability_ratio(logits)  # type: ignore[call-arg]
+    ks.ops.super_symmetric_projection()  # type: ignore[call-arg]
     ks.ops.sparsemax()  # type: ignore[call-arg]
     ks.ops.sparsemax_loss(logits)  # type: ignore[call-arg]
     ks.ops.mean_multiclass_hinge(logits)  # type: ignore[call-arg]
@@ -147,4 +169,6 @@ def functions(labels: Tensor, logits: Tensor, features: Tensor, kernel: Tensor) 
     ks.ops.large_margin_cross_entropy(labels, logits, "0.3")  # type: ignore[arg-type]
     ks.ops.linear_cross_entropy(labels, features, kernel)  # type: ignore[call-arg]
     ks.datasets.semi_supervised(features, features, "32")  # type: ignore[arg-type]
+    ks.constraints.SuperSymmetric()()  # type: ignore[call-arg]
+    ks.optimizers.RowWiseAdam().update_step(kernel, kernel)  # type: ignore[call-arg]
     ks.schedules.MalleableLearningRate(0.1, 1000, [0.0])  # type: ignore[arg-type]
