@@ -6,7 +6,8 @@ BIN := .venv/bin
 PARALLEL := --numprocesses auto --maxprocesses 4
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-all test-oldest check docs build benchmark clean
+.PHONY: demo test test-all test-oldest check docs build test-wheel results \
+	benchmark clean
 
 demo: .venv/examples
 	$(BIN)/python examples/compare.py --seeds 3 --methods softmax label_smoothing large_margin \
@@ -44,6 +45,19 @@ build: .venv/release
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
 
+# The wheel in a virtual environment of its own, where the README's first example has to run.
+test-wheel: build
+	rm -rf .venv-wheel
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet dist/*.whl scikit-learn
+	mkdir -p build
+	awk '/^```python/ {on = 1; next} /^```/ {if (on) exit} on' README.md > build/example.py
+	cd build && ../.venv-wheel/bin/python -I example.py
+
+# Names the command of each result in docs/results, and redoes the cheap ones into results/.
+results: .venv/examples
+	$(BIN)/python docs/redo.py
+
 benchmark: .venv/examples
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/losses.py
@@ -55,7 +69,7 @@ benchmark: .venv/examples
 	$(BIN)/python benchmarks/regularization.py
 
 clean:
-	rm -rf .venv .venv-oldest results build dist docs/api/generated
+	rm -rf .venv .venv-oldest .venv-wheel results build dist docs/api/generated
 
 # One stamp an extra: installed once, and again when setup.cfg changes.
 .venv/dev .venv/examples .venv/docs .venv/release .venv-oldest/oldest: setup.cfg pyproject.toml

@@ -22,6 +22,7 @@ extensions = [
     "_extensions.docstrings",
     "_extensions.links",
     "_extensions.mathml",
+    "_extensions.notebooks",
     "_extensions.results",
 ]
 nitpicky = True

@@ -1,6 +1,7 @@
 import ast
 import dataclasses
 import inspect
+import re
 import subprocess
 import sys
 import zipfile
@@ -47,6 +48,7 @@ WITHOUT_PAPER = {
 }
 # What is no object of Keras, or only a part of one, is not saved.
 NOT_SAVED = {*BASES, "perturbations.Step", "models.AdversarialDropoutMixin"}
+TYPED = (Path(__file__).parent / "typed" / "public.py").read_text()
 EACH_NAME = pytest.mark.parametrize("name", PUBLIC)
 
 
@@ -68,6 +70,11 @@ def test_public_names_are_documented(name):
     if dataclasses.is_dataclass(member):  # which a perturbation is given and none makes
         parts = ["Attributes:"]
     assert not [part for part in parts if part not in member.__doc__]
+
+
+@EACH_NAME
+def test_a_type_checker_is_asked_about_public_names(name):
+    assert re.search(rf"\bks\.{re.escape(name)}\b", TYPED)
 
 
 @pytest.mark.parametrize("mixin", ["PerturbationMixin", "AdversarialDropoutMixin"])

@@ -52,6 +52,10 @@ def _signature(
     if what != "class":
         return None
     found = signature(member.__init__, bound_method=True)
+    *parameters, last = found.parameters.values()
+    if last.kind is last.VAR_KEYWORD:  # whose type holds what the signature spells out
+        last = last.replace(annotation=last.empty)
+    found = found.replace(parameters=[*parameters, last])
     return stringify_signature(found, unqualified_typehints=True, show_return_annotation=False), ""
 
 

@@ -3,11 +3,15 @@
 A page writes `{{ results["dropmax_mnist/1000"].methods.dropmax.mean }}`: the file, of which
 "/results.json" and ".json" at the end are left out, and the way to the number in it. Files of
 benchmarks/results are found under `benchmarks`. What has a ratio also has a `verdict` on it.
+`{{ commands }}` is the table of the commands that made the files.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .commands import table
 
 if TYPE_CHECKING:  # tests read the numbers without Sphinx
     from sphinx.application import Sphinx
@@ -26,12 +30,21 @@ def _substitute(app: "Sphinx", config: "Config") -> None:
     config.myst_substitutions = numbers()
 
 
-def numbers() -> dict[str, dict[str, Any]]:
+def numbers() -> dict[str, Any]:
     """Return what the pages may print, by the names of the files."""
     return {
+        "commands": table(),
         "results": _files(ROOT / "docs" / "results"),
         "benchmarks": _files(ROOT / "benchmarks" / "results"),
     }
+
+
+def look_up(expression: str, numbers: dict[str, Any]) -> Any:
+    """Return the number that an expression of a page means."""
+    value: Any = numbers
+    for attribute, key in re.findall(r"(?:^|\.)(\w+)|\[\"([^\"]+)\"\]", expression):
+        value = value[attribute or key]
+    return value
 
 
 def _files(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The cut of adversarial dropout."""
 
-from typing import Any
+from typing import Unpack
 
 import keras
 from keras import ops
@@ -8,6 +8,7 @@ from keras import ops
 from ..ops._adversarial_dropout import adversarial_mask, most_flips
 from ..support._arguments import Tensor, check_seed, check_share, invalid, static_shape
 from ..support._configuration import serializable
+from ..support._options import LayerOptions
 from ..support._tensors import at_least_float32
 from ._random import Seeded, draw_uniform
 
@@ -57,7 +58,11 @@ class AdversarialDropout(Seeded):
     """
 
     def __init__(
-        self, rate: float = 0.5, budget: float = 0.05, seed: int | None = None, **kwargs: Any
+        self,
+        rate: float = 0.5,
+        budget: float = 0.05,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.rate: float = check_share("rate", rate, below_one=True)
@@ -87,7 +92,7 @@ class AdversarialDropout(Seeded):
         """Draw masks at random.
 
         Args:
-            features: (batch, ..., units), of which shape and type alone matter.
+            features: (batch, ..., units); only their shape and type matter.
 
         Returns:
             Zeros and ones, (batch, units), of the features' type.

@@ -1,6 +1,6 @@
 """Calibrated probabilities: what `keras_softmaxes.models.calibrate` puts after a model."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import ml_dtypes
@@ -9,8 +9,12 @@ from keras import ops
 from ..ops._likelihood import log
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
+from ..support._options import DType
 from ..support._tensors import at_least_float32, largest
 from ._head import Head
+
+if TYPE_CHECKING:
+    from ..losses import HeadLoss
 
 
 class Calibration(keras.layers.Layer):
@@ -71,7 +75,7 @@ class Temperature(Calibration):
         return scores / self.temperature
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Return logits or probabilities, as they came, of which the same one is the largest."""
+        """Return logits or probabilities, as they came; the largest stays the largest."""
         outputs = super().call(inputs)
         if self.from_logits:
             return outputs
@@ -118,7 +122,7 @@ class CalibratedHead(Head):
     """
 
     def __init__(
-        self, head: Head, calibration: Calibration, name: str | None = None, dtype: Any = None
+        self, head: Head, calibration: Calibration, name: str | None = None, dtype: DType = None
     ) -> None:
         super().__init__(head.units, name=name, dtype=dtype or head.dtype_policy)
         self.head = head
@@ -137,6 +141,6 @@ class CalibratedHead(Head):
         outputs = self.head(features, training=training)
         return {**outputs, "probabilities": self.calibration(outputs["probabilities"])}
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "HeadLoss":
         """Return the loss of the head."""
         return self.head.default_loss()

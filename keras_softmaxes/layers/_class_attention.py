@@ -1,6 +1,6 @@
 """The head of deterministic attention to classes."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import keras
 from keras import ops
@@ -8,8 +8,12 @@ from keras import ops
 from ..ops._dropmax import dropmax_log_probabilities
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
+from ..support._options import Initializer, LinearOptions
 from ..support._tensors import at_least_float32
 from ._head import LinearHead
+
+if TYPE_CHECKING:
+    from ..losses import AttentionCrossentropy
 
 
 @serializable
@@ -59,7 +63,11 @@ class ClassAttention(LinearHead):
     """
 
     def __init__(
-        self, units: int, *, branch_initializer: Any = "glorot_uniform", **kwargs: Any
+        self,
+        units: int,
+        *,
+        branch_initializer: Initializer = "glorot_uniform",
+        **kwargs: Unpack[LinearOptions],
     ) -> None:
         super().__init__(units, **kwargs)
         self.branch_initializer = keras.initializers.get(branch_initializer)
@@ -75,7 +83,7 @@ class ClassAttention(LinearHead):
             "attention_logits": attention_logits,
         }
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "AttentionCrossentropy":
         """Return `keras_softmaxes.losses.AttentionCrossentropy`."""
         from ..losses import AttentionCrossentropy  # which stands above the layers
 

@@ -1,11 +1,12 @@
 """The head that drops each class by itself, random DropMax."""
 
-from typing import Any
+from typing import Unpack
 
 import keras
 
 from ..support._arguments import Tensor, check_share
 from ..support._configuration import serializable
+from ..support._options import LinearOptions
 from ._class_masking import ClassMasking, log_mask_of, uniform_like
 
 
@@ -53,7 +54,11 @@ class ClassDropout(ClassMasking):
     """
 
     def __init__(
-        self, units: int, retain: float = 0.4, seed: int | None = None, **kwargs: Any
+        self,
+        units: int,
+        retain: float = 0.4,
+        seed: int | None = None,
+        **kwargs: Unpack[LinearOptions],
     ) -> None:
         super().__init__(units, seed, **kwargs)
         self.retain = float(check_share("retain", retain, above_zero=True))

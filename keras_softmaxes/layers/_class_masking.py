@@ -1,5 +1,7 @@
 """What the heads share that drop classes at random."""
 
+from typing import TYPE_CHECKING
+
 import keras
 from keras import ops
 
@@ -8,6 +10,9 @@ from ..support._arguments import Tensor
 from ..support._tensors import at_least_float32
 from ._head import StochasticHead
 from ._random import draw_uniform
+
+if TYPE_CHECKING:
+    from ..losses import MaskedCrossentropy
 
 
 class ClassMasking(StochasticHead):
@@ -19,7 +24,7 @@ class ClassMasking(StochasticHead):
         """Draw what the head returns beside the logits.
 
         Args:
-            logits: (..., K), of which shape and type alone matter.
+            logits: (..., K); only their shape and type matter.
             generator: state of the random numbers; it advances by one draw.
 
         Returns:
@@ -37,7 +42,7 @@ class ClassMasking(StochasticHead):
             log_masks = {"log_mask": ops.zeros_like(logits)}
         return {"probabilities": ops.softmax(logits, axis=-1), "logits": logits, **log_masks}
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "MaskedCrossentropy":
         """Return `keras_softmaxes.losses.MaskedCrossentropy`."""
         from ..losses import MaskedCrossentropy  # which stands above the layers
 

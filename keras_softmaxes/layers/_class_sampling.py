@@ -1,12 +1,13 @@
 """The head that draws a fixed number of classes, the sampled softmax."""
 
-from typing import Any
+from typing import Unpack
 
 import keras
 
 from ..ops._class_masking import sampled_classes
 from ..support._arguments import Tensor, check_share, invalid
 from ..support._configuration import serializable
+from ..support._options import LinearOptions
 from ..support._xla import xla_compiled
 from ._class_masking import ClassMasking, log_mask_of, uniform_like
 
@@ -63,7 +64,11 @@ class ClassSampling(ClassMasking):
     """
 
     def __init__(
-        self, units: int, fraction: float = 0.4, seed: int | None = None, **kwargs: Any
+        self,
+        units: int,
+        fraction: float = 0.4,
+        seed: int | None = None,
+        **kwargs: Unpack[LinearOptions],
     ) -> None:
         super().__init__(units, seed, **kwargs)
         self.fraction = float(check_share("fraction", fraction, above_zero=True))

@@ -1,6 +1,6 @@
 """The DropMax head."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import keras
 from keras import ops
@@ -9,10 +9,14 @@ from ..ops._class_masking import masked_logits
 from ..ops._dropmax import dropmax_log_probabilities, posterior_logits
 from ..support._arguments import Tensor, check_choice, check_positive
 from ..support._configuration import serializable
+from ..support._options import Initializer, LinearOptions
 from ..support._tensors import at_least_float32
 from ._class_masking import log_mask_of, uniform_like
 from ._head import StochasticHead
 from ._random import draw_log_mask
+
+if TYPE_CHECKING:
+    from ..losses import DropMaxLoss
 
 
 @serializable
@@ -78,8 +82,8 @@ class DropMax(StochasticHead):
         posterior: Literal["label", "prior"] = "label",
         seed: int | None = None,
         *,
-        branch_initializer: Any = "glorot_uniform",
-        **kwargs: Any,
+        branch_initializer: Initializer = "glorot_uniform",
+        **kwargs: Unpack[LinearOptions],
     ) -> None:
         super().__init__(units, seed, **kwargs)
         self.temperature = check_positive("temperature", temperature)
@@ -107,7 +111,7 @@ class DropMax(StochasticHead):
         }
         return outputs if shift is None else {**outputs, "posterior_shift": shift}
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "DropMaxLoss":
         """Return `keras_softmaxes.losses.DropMaxLoss`."""
         from ..losses import DropMaxLoss  # which stands above the layers
 

@@ -1,6 +1,6 @@
 """The large-margin Gaussian mixture head."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import keras
 from keras import ops
@@ -8,7 +8,11 @@ from keras import ops
 from ..ops._gaussian_mixture import gaussian_distances
 from ..support._arguments import Tensor, check_boolean
 from ..support._configuration import serializable
+from ..support._options import Initializer, LayerOptions, Regularizer
 from ._head import Head
+
+if TYPE_CHECKING:
+    from ..losses import GaussianMixtureLoss
 
 
 @serializable
@@ -65,9 +69,9 @@ class GaussianMixture(Head):
         units: int,
         learn_covariance: bool = True,
         *,
-        mean_initializer: Any = "glorot_uniform",
-        mean_regularizer: Any = None,
-        **kwargs: Any,
+        mean_initializer: Initializer = "glorot_uniform",
+        mean_regularizer: Regularizer = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(units, **kwargs)
         self.learn_covariance = check_boolean("learn_covariance", learn_covariance)
@@ -106,7 +110,7 @@ class GaussianMixture(Head):
             "half_log_determinants": half_log_determinants,
         }
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "GaussianMixtureLoss":
         """Return `keras_softmaxes.losses.GaussianMixtureLoss`."""
         from ..losses import GaussianMixtureLoss  # which stands above the layers
 

@@ -1,7 +1,7 @@
 """The G-softmax layer."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -16,9 +16,11 @@ from ..support._arguments import (
     positive_stddev,
 )
 from ..support._configuration import serializable
+from ..support._options import LayerOptions, Numbers
 from ..support._xla import xla_compiled
 
 SMALLEST_STDDEV = 1e-3
+Start = float | Numbers  # for all classes, or for each
 
 _gsoftmax_logits = xla_compiled(gsoftmax_logits)
 
@@ -78,10 +80,10 @@ class GSoftmax(keras.layers.Layer):
     def __init__(
         self,
         scale: float = 1.0,
-        mean: Any = 0.0,
-        stddev: Any = 1.0,
+        mean: Start = 0.0,
+        stddev: Start = 1.0,
         learn: bool = True,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         # Keras's autocast would round logits of float32 to half precision in mixed precision.
         super().__init__(autocast=False, **kwargs)
@@ -147,10 +149,11 @@ class GSoftmax(keras.layers.Layer):
 
     @property
     def _output_dtype(self) -> str:
-        return keras.backend.result_type(self.compute_dtype, "float32")
+        dtype: str = keras.backend.result_type(self.compute_dtype, "float32")
+        return dtype
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, of which `mean` and `stddev` are variables here."""
+        """Return the constructor's arguments; the attributes `mean` and `stddev` are variables."""
         start = {"scale": self.scale, **self.start, "learn": self.learn}
         return {**keras.layers.Layer.get_config(self), **start}
 
@@ -175,15 +178,16 @@ class _FarFromZero(keras.constraints.Constraint):
         return ops.maximum(stddev, SMALLEST_STDDEV)
 
 
-def _start(argument: str, value: Any) -> float | list[float]:
+def _start(argument: str, value: Start) -> float | list[float]:
     """Return a number or a list of them, as JSON keeps it."""
     try:
         start = np.asarray(value, dtype="float64")
-    except (OverflowError, TypeError, ValueError):  # no numbers, or none that a float can hold
+    except (OverflowError, TypeError, ValueError):  # no numbers, or too large for a float
         start = np.array(np.nan)
     if start.ndim > 1 or not start.size or not np.isfinite(start).all():
         raise invalid(argument, "a finite number, or one for each class", repr(value))
-    return start.tolist()
+    numbers: float | list[float] = start.tolist()
+    return numbers
 
 
 def _moments(data: Any) -> tuple[np.ndarray, np.ndarray]:

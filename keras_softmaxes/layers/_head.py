@@ -1,13 +1,17 @@
 """What the heads share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import keras
 from keras import ops
 
 from ..support._arguments import MOST, Tensor, check_integer, check_seed, invalid
 from ..support._configuration import serializable
+from ..support._options import Initializer, LayerOptions, LinearOptions, Regularizer
 from ._random import Seeded
+
+if TYPE_CHECKING:
+    from ..losses import HeadLoss
 
 MOST_TENSORS = 64  # that a head may return with a mask of padding
 
@@ -17,10 +21,10 @@ class Head(keras.layers.Layer):
     """Base of the heads: a last layer that passes several tensors to its loss.
 
     A head turns features of shape (batch, ..., features) into a flat dict of named tensors. It
-    has "probabilities", what the method means at inference, and "logits" where there are such (but
-    for `keras_softmaxes.layers.ManyClasses`, which computes neither). The rest is what the method's
-    own loss reads: a `keras_softmaxes.losses.HeadLoss` says it by their names.
-    `keras_softmaxes.models.Classifier` sends each to its place.
+    holds "probabilities", those of inference, and "logits" if the method has logits.
+    (`keras_softmaxes.layers.ManyClasses` computes neither.) The rest is what the method's own loss
+    reads, a `keras_softmaxes.losses.HeadLoss`, which names the tensors.
+    `keras_softmaxes.models.Classifier` sends each tensor to its place.
 
     A head of your own overrides `call`. It overrides `default_loss` too if `compile` should work
     without a loss. Return tensors of at least float32, whatever the layer computes in: a softmax in
@@ -51,10 +55,17 @@ class Head(keras.layers.Layer):
         >>> model.compile("adam", ks.losses.LargeMarginCrossentropy())
     """
 
-    def __init__(self, units: int, **kwargs: Any) -> None:
+    def __init__(self, units: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)
         self.units: int = int(check_integer("units", units, least=2, most=MOST))
         self.supports_masking = True
+
+    if TYPE_CHECKING:  # Keras's has no types
+
+        def __call__(
+            self, features: Tensor, training: bool | None = None, mask: Tensor | None = None
+        ) -> dict[str, Tensor]:
+            """Return the named tensors."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check the shape of the features."""
@@ -64,7 +75,7 @@ class Head(keras.layers.Layer):
             raise invalid("features", expected, f"a tensor of shape {input_shape}")
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "HeadLoss":
         """Return the loss of the head's paper, which `compile` takes if none is given.
 
         Raises:
@@ -72,8 +83,8 @@ class Head(keras.layers.Layer):
         """
         raise invalid("loss", f"one, as {type(self).__name__} has no `default_loss`", None)
 
-    def predictions(self, outputs: dict[str, Tensor]) -> Any:
-        """Return what `predict` and an exported model give of what the head returned."""
+    def predictions(self, outputs: dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
+        """Return the part of the head's outputs that `predict` and an exported model return."""
         return outputs["probabilities"]
 
     def first(self, outputs: dict[str, Tensor], k: int) -> dict[str, Tensor]:
@@ -89,12 +100,14 @@ class Head(keras.layers.Layer):
         probabilities, classes = ops.top_k(outputs["probabilities"], k)
         return {"classes": ops.cast(classes, "int32"), "probabilities": probabilities}
 
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> dict[str, keras.KerasTensor]:
         """Return the shapes and types of the tensors that `call` returns."""
-        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+        spec: dict[str, keras.KerasTensor]
+        spec = keras.Operation.compute_output_spec(self, *args, **kwargs)
+        return spec
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Refuse to be wrapped by a layer that takes one tensor of the layer within.
+    def compute_output_shape(self, input_shape: Any) -> NoReturn:
+        """Raise: a head cannot be wrapped by a layer that expects one tensor of it.
 
         Raises:
             NotImplementedError: always; `compute_output_spec` returns the shapes.
@@ -132,11 +145,11 @@ class LinearHead(Head):
         self,
         units: int,
         *,
-        kernel_initializer: Any = "zeros",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **kwargs: Any,
+        kernel_initializer: Initializer = "zeros",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(units, **kwargs)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -147,7 +160,7 @@ class LinearHead(Head):
         self.logits = self.branch("logits", self.kernel_initializer, regularized=True)
 
     def branch(
-        self, name: str, kernel_initializer: Any, regularized: bool = False
+        self, name: str, kernel_initializer: Initializer, regularized: bool = False
     ) -> keras.layers.Dense:
         """Return a layer of the head's size and type, which is built with it."""
         branch = keras.layers.Dense(
@@ -193,7 +206,9 @@ class StochasticHead(Seeded, LinearHead):
         **kwargs: the arguments of every head with logits.
     """
 
-    def __init__(self, units: int, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, seed: int | None = None, **kwargs: Unpack[LinearOptions]
+    ) -> None:
         super().__init__(units, **kwargs)
         self.seed: int | None = check_seed(seed)
         self.seed_generator: keras.random.SeedGenerator = keras.random.SeedGenerator(self.seed)

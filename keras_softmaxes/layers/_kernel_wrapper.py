@@ -1,10 +1,11 @@
 """What the regularisers of weights share: layers around a layer with kernels."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 
 from ..support._arguments import invalid
+from ..support._options import LayerOptions
 
 
 def check_layer(argument: str, layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -34,7 +35,7 @@ def mask_of(layer: keras.layers.Layer, inputs: Any, mask: Any) -> Any:
 class KernelWrapper(keras.layers.Wrapper):
     """Base of the wrappers that act on kernels: shapes and masks are those of the layer."""
 
-    def __init__(self, layer: keras.layers.Layer, **kwargs: Any) -> None:
+    def __init__(self, layer: keras.layers.Layer, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(check_layer("layer", layer), **kwargs)
         self.supports_masking = True
 

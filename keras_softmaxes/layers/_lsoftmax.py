@@ -2,7 +2,7 @@
 
 import math
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import keras
 from keras import ops
@@ -10,9 +10,11 @@ from keras import ops
 from ..ops._lsoftmax import check_margin, lsoftmax_logits
 from ..support._arguments import Tensor, check_not_negative, invalid
 from ..support._configuration import serializable
+from ..support._options import Initializer, LayerOptions, Regularizer, Schedule
 from ._head import Head
 
-Schedule: Any = keras.optimizers.schedules.LearningRateSchedule
+if TYPE_CHECKING:
+    from ..losses import LSoftmaxLoss
 
 
 @serializable
@@ -86,9 +88,9 @@ class LSoftmax(Head):
         margin: int = 4,
         annealing: float | Schedule | None = None,
         *,
-        kernel_initializer: Any = "glorot_uniform",
-        kernel_regularizer: Any = None,
-        **kwargs: Any,
+        kernel_initializer: Initializer = "glorot_uniform",
+        kernel_regularizer: Regularizer = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(units, **kwargs)
         check_margin(margin)
@@ -133,7 +135,7 @@ class LSoftmax(Head):
             "margin_logits": margin_logits,
         }
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "LSoftmaxLoss":
         """Return `keras_softmaxes.losses.LSoftmaxLoss`."""
         from ..losses import LSoftmaxLoss  # which stands above the layers
 

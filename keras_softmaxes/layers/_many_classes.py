@@ -1,8 +1,7 @@
-"""The head of 10^5 to 10^6 classes, whose logits are never all there."""
+"""The head for 10^4 to 10^6 classes."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import keras
 import numpy as np
@@ -20,48 +19,56 @@ from ..support._arguments import (
     invalid,
 )
 from ..support._configuration import serializable
+from ..support._options import Initializer, LayerOptions, Numbers, Regularizer
 from ..support._tensors import at_least_float32
 from ._head import Head
 from ._random import Seeded, draw_uniform
 
+if TYPE_CHECKING:
+    from ..losses import LargeMarginCrossentropy
+
 FEWEST = 10_000  # classes that are worth tiles
+
+
+Frequencies = Literal["uniform", "log_uniform"] | Numbers
 
 
 @serializable
 class ManyClasses(Seeded, Head):
-    """Softmax over so many classes that their logits are never all there.
+    """Softmax over so many classes that their logits are never all in memory.
 
     Replaces the last `Dense(classes)` of a classifier. Its logits are f = h W' + b, of features h.
-    It does not compute them, but hands its loss what they are made of, and the loss goes through
-    tiles of classes: nothing of the size (batch, classes) is stored, forward or backward.
-    `LargeMarginCrossentropy` (its own loss, with weight 0, the plain cross-entropy) needs sums over
-    the classes alone; any other `keras_softmaxes.losses.HeadLoss` that reads logits or
-    probabilities has some examples' logits at a time. Of soft labels a row may hold two classes.
+    The head does not compute them. It passes features, kernel and bias to its loss, which goes
+    through tiles of classes: nothing of the size (batch, classes) is stored, forward or backward.
+    The head's own loss is the plain cross-entropy, `LargeMarginCrossentropy` with weight 0. With
+    any weight that loss needs only sums over the classes. Any other
+    `keras_softmaxes.losses.HeadLoss` of logits or probabilities is computed for some examples at a
+    time. A row of soft labels may hold two classes.
 
     In evaluation the negative log-likelihood goes through tiles too. `predict` and an exported
-    model give the first classes of each example; `keras_softmaxes.models.top_k` gives as many as it
-    is asked for. Metrics of probabilities cannot be had: `keras_softmaxes.metrics.TopKAccuracy` has
-    the accuracy by one more pass through the classes.
+    model return the first classes of each example, and `keras_softmaxes.models.top_k` as many as
+    you ask for. Metrics of probabilities do not work; `keras_softmaxes.metrics.TopKAccuracy` takes
+    one more pass through the classes for the accuracy.
 
-    With `sampled` a training step reads the rows of the targets and of drawn classes alone: the
+    With `sampled` a training step reads only the rows of the targets and of drawn classes: the
     sampled softmax (`keras_softmaxes.ops.sampled_cross_entropy`). On TensorFlow the gradient is
-    sparse, and `keras_softmaxes.optimizers.RowWiseAdam` leaves the other rows alone. Evaluation and
+    sparse, and `keras_softmaxes.optimizers.RowWiseAdam` skips the other rows. Evaluation and
     prediction are exact.
 
-    Below 10,000 classes tiles do not pay: there the head is `dense`, with logits and probabilities
-    as every other head has them.
+    Below 10,000 classes tiles do not pay. The head is then `dense`, with logits and probabilities
+    like every other head.
 
     Args:
         units: the number of classes C, at least 2.
         dense: whether logits and probabilities are computed for all classes at once; `predict` then
-            gives all probabilities. None is True below 10,000 classes where none are drawn.
-        top_k: how many classes `predict` and an exported model give, unless it is dense; None is
-            10, or all of fewer.
+            gives all probabilities. None is True below 10,000 classes, unless `sampled` is given.
+        top_k: how many classes `predict` and an exported model return, unless the head is dense;
+            None is 10, or all classes if there are fewer.
         sampled: how many classes n are drawn for each batch in training, or None for all.
         sampled_by: how often each is drawn: "uniform", "log_uniform" (Zipf's law, for classes from
             the most frequent to the rarest), or a number above 0 for each class, as its frequency.
         seed: integer that fixes the draws; None takes it from `keras.utils.set_random_seed`.
-        kernel_initializer: initialiser of the kernel, (C, features), a row a class.
+        kernel_initializer: initialiser of the kernel, (C, features), one row per class.
         bias_initializer: initialiser of the bias.
         kernel_regularizer: regulariser of the kernel. It acts on all rows, in each step.
         bias_regularizer: regulariser of the bias.
@@ -71,13 +78,14 @@ class ManyClasses(Seeded, Head):
         Features of shape (batch, ..., features).
 
     Output:
-        A dict of "features", (batch, ..., features), "kernel", (C, features), and "bias", (C,); in
-        training with `sampled` "sampled_classes" and the logarithms of how often each is expected,
-        "log_counts", (n,). Where it is dense, "logits" and "probabilities", (batch, ..., C).
+        A dict of "features", (batch, ..., features), "kernel", (C, features), and "bias", (C,). In
+        training with `sampled` it also holds "sampled_classes" and "log_counts", the logarithms of
+        their expected counts, (n,). A dense head returns "logits" and "probabilities", (batch, ...,
+        C).
 
     Raises:
-        ValueError: units that are not an integer of at least 2; a top_k or sampled that is not one
-            from 1 to as many; drawn classes of a dense head; another `sampled_by`.
+        ValueError: units that are not an integer of at least 2; a top_k or sampled that is not an
+            integer from 1 to the number of classes; `sampled` with `dense`; another `sampled_by`.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -99,13 +107,13 @@ class ManyClasses(Seeded, Head):
         dense: bool | None = None,
         top_k: int | None = None,
         sampled: int | None = None,
-        sampled_by: str | Sequence[float] = "uniform",
+        sampled_by: Frequencies = "uniform",
         seed: int | None = None,
-        kernel_initializer: Any = "zeros",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **kwargs: Any,
+        kernel_initializer: Initializer = "zeros",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(units, **kwargs)
         self.dense = None if dense is None else check_boolean("dense", dense)
@@ -126,7 +134,7 @@ class ManyClasses(Seeded, Head):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create the kernel and the bias, and the table that classes are drawn by."""
         super().build(input_shape)
-        # Not cast: a copy of all classes in half precision would save nothing.
+        # No autocast: a copy of the whole kernel in half precision would save nothing.
         self.kernel = self.add_weight(
             shape=(self.units, input_shape[-1]),
             initializer=self.kernel_initializer,
@@ -153,7 +161,7 @@ class ManyClasses(Seeded, Head):
             )
 
     def call(self, features: Tensor, training: bool = False) -> dict[str, Tensor]:
-        """Return what makes the logits or, where the head is dense, these and probabilities."""
+        """Return features, kernel and bias; a dense head returns logits and probabilities."""
         if self.is_dense:
             kernel, bias = (ops.cast(each, features.dtype) for each in (self.kernel, self.bias))
             logits = at_least_float32(ops.matmul(features, ops.transpose(kernel)) + bias)
@@ -166,10 +174,10 @@ class ManyClasses(Seeded, Head):
             outputs |= {"sampled_classes": drawn[0], "log_counts": drawn[1]}
         return outputs
 
-    def predictions(self, outputs: dict[str, Tensor]) -> Any:
+    def predictions(self, outputs: dict[str, Tensor]) -> Tensor | dict[str, Tensor]:
         """Return a dict of the first "classes" and their "probabilities", (..., top_k) each.
 
-        Where the head is dense, the probabilities of all classes, (..., C).
+        A dense head returns the probabilities of all classes, (..., C).
         """
         return super().predictions(outputs) if self.is_dense else self.first(outputs, self.top_k)
 
@@ -189,7 +197,7 @@ class ManyClasses(Seeded, Head):
         classes, probabilities = linear_top_k(features, kernel, bias, k)
         return {"classes": classes, "probabilities": probabilities}
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "LargeMarginCrossentropy":
         """Return the plain cross-entropy."""
         from ..losses import LargeMarginCrossentropy
 

@@ -1,12 +1,13 @@
 """A norm constraint by an adaptive multiplier."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
 from ..support._arguments import Tensor, check_positive, invalid
 from ..support._configuration import serializable
+from ..support._options import LayerOptions, Regularizer
 from ._kernel_wrapper import KernelWrapper, kernel_variables
 
 
@@ -57,9 +58,9 @@ class NormConstraint(KernelWrapper):
         self,
         layer: keras.layers.Layer,
         limit: float,
-        norm: Any = None,
+        norm: Regularizer = None,
         rate: float = 0.01,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(layer, **kwargs)
         self.limit: float = check_positive("limit", limit)
@@ -93,7 +94,8 @@ class NormConstraint(KernelWrapper):
 
     @property
     def _moves_in_call(self) -> bool:
-        return keras.backend.backend() == "jax"  # which keeps nothing that a constraint assigns
+        backend: str = keras.backend.backend()
+        return backend == "jax"  # which keeps nothing that a constraint assigns
 
     def _number(self, name: str) -> keras.Variable:
         return self.add_weight(

@@ -1,14 +1,17 @@
 """The head for several labels per example."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Literal, Unpack
 
-import keras
 from keras import ops
 
 from ..support._arguments import Tensor, check_choice
 from ..support._configuration import serializable
-from ._gsoftmax import GSoftmax
+from ..support._options import BranchOptions, Initializer
+from ._gsoftmax import GSoftmax, Start
 from ._head import LinearHead
+
+if TYPE_CHECKING:
+    from ..losses import PairedCrossentropy
 
 
 @serializable
@@ -66,6 +69,7 @@ class PairedGSoftmax(LinearHead):
             rank 1, or what `GSoftmax` raises.
 
     Example:
+        >>> import keras
         >>> import keras_softmaxes as ks
         >>> network = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, "relu")])
         >>> model = ks.models.Classifier(network, ks.layers.PairedGSoftmax(6))
@@ -80,13 +84,13 @@ class PairedGSoftmax(LinearHead):
         self,
         units: int,
         scale: float = 1.0,
-        mean: Any = 0.0,
-        stddev: Any = 1.0,
+        mean: Start = 0.0,
+        stddev: Start = 1.0,
         learn: bool = True,
-        form: str = "softmax",
+        form: Literal["softmax", "sigmoids"] = "softmax",
         *,
-        kernel_initializer: Any = "glorot_uniform",
-        **kwargs: Any,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Unpack[BranchOptions],
     ) -> None:
         super().__init__(units, kernel_initializer=kernel_initializer, **kwargs)
         self.form = check_choice("form", form, ("sigmoids", "softmax"))
@@ -116,7 +120,7 @@ class PairedGSoftmax(LinearHead):
             "absence_logits": pair[1],
         }
 
-    def default_loss(self) -> keras.Loss:
+    def default_loss(self) -> "PairedCrossentropy":
         """Return `keras_softmaxes.losses.PairedCrossentropy`."""
         from ..losses import PairedCrossentropy  # which stands above the layers
 

@@ -1,13 +1,14 @@
 """Tying the parameters of two layers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
 from ..support._arguments import Tensor, check_not_negative, invalid
 from ..support._configuration import serializable
+from ..support._options import LayerOptions
 from ._kernel_wrapper import check_layer, kernel_variables, mask_of
 
 
@@ -49,7 +50,11 @@ class ParameterTying(keras.layers.Layer):
     """
 
     def __init__(
-        self, first: keras.layers.Layer, second: keras.layers.Layer, weight: float, **kwargs: Any
+        self,
+        first: keras.layers.Layer,
+        second: keras.layers.Layer,
+        weight: float,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**kwargs)
         if first is second:

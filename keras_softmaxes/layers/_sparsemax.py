@@ -1,12 +1,16 @@
 """The head of sparsemax."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 from ..ops._sparsemax import sparsemax
 from ..support._arguments import Tensor, check_positive
 from ..support._configuration import serializable
+from ..support._options import LinearOptions
 from ..support._tensors import at_least_float32
 from ._head import LinearHead
+
+if TYPE_CHECKING:
+    from ..losses import SparsemaxLoss
 
 RIVALS = 9  # non-targets up to which the logits are those of the paper: docs/results/many_classes
 
@@ -57,7 +61,9 @@ class Sparsemax(LinearHead):
         Classification, ICML 2016 (https://arxiv.org/abs/1602.02068).
     """
 
-    def __init__(self, units: int, scale: float | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, scale: float | None = None, **kwargs: Unpack[LinearOptions]
+    ) -> None:
         super().__init__(units, **kwargs)
         self.scale = None if scale is None else float(check_positive("scale", scale))
 
@@ -67,7 +73,7 @@ class Sparsemax(LinearHead):
         logits = scale * at_least_float32(self.logits(features))
         return {"probabilities": sparsemax(logits), "logits": logits}
 
-    def default_loss(self) -> Any:
+    def default_loss(self) -> "SparsemaxLoss":
         """Return `keras_softmaxes.losses.SparsemaxLoss`."""
         from ..losses import SparsemaxLoss  # which stands above the layers
 

@@ -1,12 +1,13 @@
 """Noise on the weights."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
 from ..support._arguments import Tensor, check_not_negative, check_seed
 from ..support._configuration import serializable
+from ..support._options import LayerOptions
 from ._kernel_wrapper import KernelWrapper, kernel_variables
 from ._random import Seeded, draw_normal
 
@@ -49,7 +50,11 @@ class WeightNoise(Seeded, KernelWrapper):
     """
 
     def __init__(
-        self, layer: keras.layers.Layer, stddev: float, seed: int | None = None, **kwargs: Any
+        self,
+        layer: keras.layers.Layer,
+        stddev: float,
+        seed: int | None = None,
+        **kwargs: Unpack[LayerOptions],
     ) -> None:
         super().__init__(layer, **kwargs)
         self.stddev: float = check_not_negative("stddev", stddev)

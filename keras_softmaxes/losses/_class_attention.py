@@ -1,10 +1,11 @@
 """The loss of the attention head."""
 
-from typing import Any
+from typing import Unpack
 
 from ..ops._class_attention import attention_terms, expected_attention_terms
 from ..support._arguments import Tensor, check_boolean
 from ..support._configuration import serializable
+from ..support._options import LossOptions
 from ..support._xla import xla_compiled_with_gradient
 from ._dropmax import NON_TARGETS, check_non_targets, non_target_weight
 from ._head_loss import HeadLoss
@@ -81,7 +82,7 @@ class AttentionCrossentropy(HeadLoss):
         self,
         supervised: bool = False,
         non_targets: float | None = NON_TARGETS,
-        **kwargs: Any,
+        **kwargs: Unpack[LossOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.supervised = check_boolean("supervised", supervised)

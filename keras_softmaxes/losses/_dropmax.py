@@ -1,10 +1,11 @@
 """The loss of the DropMax head."""
 
-from typing import Any
+from typing import Unpack
 
 from ..ops._dropmax import dropmax_objective_of, expected_dropmax_objective
 from ..support._arguments import Tensor, check_not_negative, check_positive
 from ..support._configuration import serializable
+from ..support._options import LossOptions
 from ..support._xla import xla_compiled_with_gradient
 from ._head_loss import HeadLoss
 
@@ -93,7 +94,7 @@ class DropMaxLoss(HeadLoss):
         self,
         entropy_weight: float = 1.0,
         non_targets: float | None = NON_TARGETS,
-        **kwargs: Any,
+        **kwargs: Unpack[LossOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.entropy_weight = float(check_not_negative("entropy_weight", entropy_weight))

@@ -1,10 +1,11 @@
 """The loss of the large-margin Gaussian mixture head."""
 
-from typing import Any
+from typing import Unpack
 
 from ..ops._gaussian_mixture import expected_gaussian_mixture_terms, gaussian_mixture_terms
 from ..support._arguments import Tensor, check_not_negative
 from ..support._configuration import serializable
+from ..support._options import LossOptions
 from ..support._xla import xla_compiled
 from ._head_loss import HeadLoss
 
@@ -79,7 +80,10 @@ class GaussianMixtureLoss(HeadLoss):
     default_name = "gaussian_mixture_loss"
 
     def __init__(
-        self, margin: float | None = None, likelihood_weight: float | None = None, **kwargs: Any
+        self,
+        margin: float | None = None,
+        likelihood_weight: float | None = None,
+        **kwargs: Unpack[LossOptions],
     ) -> None:
         super().__init__(**kwargs)
         if margin is not None:

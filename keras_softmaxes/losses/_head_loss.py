@@ -1,6 +1,6 @@
 """What the losses share."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..support._arguments import (
 )
 from ..support._configuration import serializable
 from ..support._labels import SOFT, UNREADABLE, Labels, check_ignore_class, read_labels
+from ..support._options import DType, Numbers, Reduction
 from ..support._tensors import weights_like
 from ._linear import (
     PER_CLASS,
@@ -104,11 +105,11 @@ class HeadLoss(keras.losses.Loss):
     def __init__(
         self,
         ignore_class: int | None = None,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction = "sum_over_batch_size",
         name: str | None = None,
-        dtype: Any = None,
-        class_weight: Sequence[float] | None = None,
-        logit_adjustment: Sequence[float] | None = None,
+        dtype: DType = None,
+        class_weight: Numbers | None = None,
+        logit_adjustment: Numbers | None = None,
     ) -> None:
         check_ignore_class(ignore_class)
         super().__init__(reduction=reduction, name=name or self.default_name, dtype=dtype)
@@ -178,22 +179,22 @@ class HeadLoss(keras.losses.Loss):
         return _of_two_classes(self.call, type(self).__name__, y_true, y_pred)
 
     def of_linear(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
-        """Return the loss of each example whose logits are linear, and never all there.
+        """Return the loss of each example, of linear logits that are not all in memory.
 
-        Here by tiles of examples with all their logits, which are handed to `call` and computed
-        once more for the gradient; a loss that needs only sums over the classes overrides it.
+        It passes tiles of examples with all their logits to `call`, and computes them once more for
+        the gradient. A loss that needs only sums over the classes overrides it.
 
         Args:
             y_true: (batch,) int32, the class of each example.
             y_pred: "features", (batch, features), "kernel", (K, features), and "bias", (K,), as
-                `keras_softmaxes.layers.ManyClasses` returns them; where it has drawn classes,
-                "sampled_classes" and "log_counts", (n,), too.
+                `keras_softmaxes.layers.ManyClasses` returns them; with drawn classes also
+                "sampled_classes" and "log_counts", (n,).
 
         Returns:
             (batch,).
 
         Raises:
-            ValueError: drawn classes, of which a function of all logits can tell nothing.
+            ValueError: drawn classes, which do not give the logits of all classes.
         """
         return losses_by_rows(self, y_true, y_pred)
 

@@ -1,6 +1,6 @@
 """The large-margin loss, and its regulariser alone."""
 
-from typing import Any
+from typing import Any, Unpack
 
 from ..ops._large_margin import (
     Divergence,
@@ -14,6 +14,7 @@ from ..ops._linear_cross_entropy import linear_cross_entropy_of
 from ..ops._sampled_cross_entropy import sampled_cross_entropy_of
 from ..support._arguments import Tensor, check_not_negative, check_share, invalid
 from ..support._configuration import serializable
+from ..support._options import LossOptions
 from ..support._xla import xla_compiled, xla_compiled_with_gradient
 from ._head_loss import HeadLoss
 from ._linear import LINEAR, SAMPLED, are_sampled
@@ -92,7 +93,7 @@ class LargeMarginCrossentropy(HeadLoss):
         divergence: Divergence = "symmetric",
         bias: float = 0.0,
         label_smoothing: float = 0.0,
-        **kwargs: Any,
+        **kwargs: Unpack[LossOptions],
     ) -> None:
         super().__init__(**kwargs)
         self.weight = float(check_not_negative("weight", weight))
@@ -179,7 +180,7 @@ class LargeMarginDivergence(HeadLoss):
 
     default_name = "large_margin_divergence"
 
-    def __init__(self, divergence: Divergence = "symmetric", **kwargs: Any) -> None:
+    def __init__(self, divergence: Divergence = "symmetric", **kwargs: Unpack[LossOptions]) -> None:
         super().__init__(**kwargs)
         self.divergence = check_divergence(divergence)
 

@@ -1,4 +1,4 @@
-"""Losses of logits that are never all there: what a head of many classes returns in their place."""
+"""Losses of linear logits: a head of many classes returns their features, kernel and bias."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,7 +13,7 @@ from ..ops._tiles import read_linear as read
 from ..support._arguments import Tensor, invalid
 from ..support._xla import xla_compiled
 
-# What makes the logits, and what is there too where classes are drawn.
+# The tensors of linear logits, and those of drawn classes.
 LINEAR = ("features", "kernel", "bias")
 SAMPLED = ("sampled_classes", "log_counts")
 PER_CLASS = {"kernel", "bias", *SAMPLED}
@@ -23,13 +23,13 @@ Function = Callable[[Tensor, Outputs], Tensor]
 
 
 def are_linear(names: Iterable[str], reads: Iterable[str]) -> bool:
-    """Tell whether a head returns what makes the logits that a loss reads, and not these."""
+    """Tell whether a loss reads logits or probabilities that the head returns as linear."""
     names, reads = set(names), set(reads)
     return hold_linear(names) and not reads <= names and reads <= {"logits", "probabilities"}
 
 
 def hold_linear(names: Iterable[str]) -> bool:
-    """Tell whether tensors of these names make logits."""
+    """Tell whether these names are those of linear logits."""
     return set(names) >= set(LINEAR)
 
 
@@ -39,7 +39,7 @@ def are_sampled(outputs: Outputs) -> bool:
 
 
 def read_linear(outputs: Outputs, dtype: Any) -> tuple[Outputs, Any]:
-    """Return what makes the logits, features of a type, and the logits' shape and type."""
+    """Return the tensors of linear logits, with features of a type, and the spec of the logits."""
     linear = read(*(outputs[name] for name in LINEAR))
     linear = linear._replace(features=ops.cast(linear.features, dtype))
     drawn = {name: outputs[name] for name in SAMPLED if name in outputs}
@@ -64,10 +64,10 @@ def linear_likelihood(labels: Tensor, outputs: Outputs) -> Tensor:
 
 
 def losses_by_rows(loss: Any, labels: Tensor, outputs: Outputs) -> Tensor:
-    """Return what `loss.call` makes of each row's logits, of which some rows are there at a time.
+    """Return `loss.call` of the logits of each row, computed for some rows at a time.
 
     Raises:
-        ValueError: drawn classes, of which a function of all logits can tell nothing.
+        ValueError: drawn classes, which do not give the logits of all classes.
     """
     if are_sampled(outputs):
         expected = "`LargeMarginCrossentropy(weight=0.0)`, which alone learns from drawn classes"

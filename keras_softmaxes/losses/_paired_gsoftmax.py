@@ -1,12 +1,11 @@
 """The loss for several labels per example."""
 
-from typing import Any
-
 from ..ops._likelihood import labels_negative_log_likelihood
 from ..ops._paired_gsoftmax import paired_cross_entropy_of
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
 from ..support._labels import Labels, multi_hot_or_missing
+from ..support._options import DType, Reduction
 from ..support._xla import xla_compiled
 from ._head_loss import HeadLoss
 
@@ -52,9 +51,9 @@ class PairedCrossentropy(HeadLoss):
 
     def __init__(
         self,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction = "sum_over_batch_size",
         name: str | None = "paired_crossentropy",
-        dtype: Any = None,
+        dtype: DType = None,
     ) -> None:
         super().__init__(reduction=reduction, name=name, dtype=dtype)
 

@@ -1,11 +1,12 @@
 """Several losses of one head, added."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from ..support._arguments import Tensor, check_not_negative, invalid
 from ..support._configuration import serializable
 from ..support._labels import Labels
+from ..support._options import LossOptions
 from ._head_loss import HeadLoss
 
 
@@ -33,7 +34,7 @@ class WeightedSum(HeadLoss):
         y_pred: what the head returns: all that the losses read.
 
     Raises:
-        ValueError: something that is not a loss; losses of which some read classes and others
+        ValueError: something that is not a loss; losses some of which read classes and others
             several labels; a loss with an `ignore_class`, `class_weight` or `logit_adjustment` of
             its own; a number of weights other than that of the losses; a weight below 0; and what
             `keras_softmaxes.losses.HeadLoss` raises.
@@ -49,7 +50,9 @@ class WeightedSum(HeadLoss):
 
     default_name = "weighted_sum"
 
-    def __init__(self, losses: Sequence[HeadLoss], weights: Sequence[float], **kwargs: Any) -> None:
+    def __init__(
+        self, losses: Sequence[HeadLoss], weights: Sequence[float], **kwargs: Unpack[LossOptions]
+    ) -> None:
         super().__init__(**kwargs)
         _check(losses, weights)
         self.losses = list(losses)
@@ -59,8 +62,9 @@ class WeightedSum(HeadLoss):
 
     def read(self, y_true: Tensor, y_pred: Tensor) -> Labels:
         """Return the labels as all the losses take them."""
-        reader: Any = self.losses[0] if self.ignore_class is None else super()
-        return reader.read(y_true, y_pred)
+        if self.ignore_class is None:
+            return self.losses[0].read(y_true, y_pred)
+        return super().read(y_true, y_pred)
 
     def call(self, y_true: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         """Return the weighted sum of each example, (...)."""

@@ -1,6 +1,6 @@
 """Mean average precision for several labels per example."""
 
-from typing import Any
+from typing import Any, Literal
 
 from keras import ops
 
@@ -8,6 +8,7 @@ from ..ops._average_precision import average_precision_of
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
 from ..support._labels import MISSING, multi_hot_or_missing
+from ..support._options import DType
 from ..support._tensors import example_weights
 from ._kept_rows import KeptRows
 from ._scores import check_average, read_scores
@@ -29,7 +30,7 @@ class MeanAveragePrecision(KeptRows):
             takes 8 bytes for each label of each.
         average: as scikit-learn has them, "macro", the mean over the labels, "micro", the average
             precision of all pairs of an example and a label in one ranking, or None, that of each
-            label, of which the result is (labels,).
+            label, with a result (labels,).
         name: name of the metric.
         dtype: the type of the metric's result.
 
@@ -60,9 +61,9 @@ class MeanAveragePrecision(KeptRows):
     def __init__(
         self,
         capacity: int = 10_000,
-        average: str | None = "macro",
+        average: Literal["macro", "micro"] | None = "macro",
         name: str = "mean_average_precision",
-        dtype: Any = None,
+        dtype: DType = None,
     ) -> None:
         super().__init__(capacity, name=name, dtype=dtype)
         self.average = check_average(average, ("macro", "micro"))

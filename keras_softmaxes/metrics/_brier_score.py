@@ -1,13 +1,12 @@
 """The Brier score of class probabilities."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from ..ops._brier_score import brier_score_of
 from ..support._arguments import Tensor, check_boolean
 from ..support._configuration import serializable
+from ..support._options import DType
 from ._scores import read_examples, read_labelled
 
 
@@ -54,7 +53,7 @@ class BrierScore(keras.metrics.Metric):
     """
 
     def __init__(
-        self, multi_label: bool = False, name: str = "brier_score", dtype: Any = None
+        self, multi_label: bool = False, name: str = "brier_score", dtype: DType = None
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.multi_label = check_boolean("multi_label", multi_label)

@@ -7,6 +7,7 @@ from keras import ops
 from ..ops._calibration import NORMS, bin_sums, calibration_error_of, judged_columns
 from ..support._arguments import MOST, Tensor, check_boolean, check_choice, check_integer
 from ..support._configuration import serializable
+from ..support._options import DType
 from ._kept_rows import KeptRows
 from ._scores import check_width, read_examples, read_labelled
 
@@ -86,7 +87,7 @@ class CalibrationError(KeptRows):
         multi_label: bool = False,
         capacity: int = 10_000,
         name: str = "calibration_error",
-        dtype: Any = None,
+        dtype: DType = None,
     ) -> None:
         super().__init__(capacity, name=name, dtype=dtype)
         self.bins = int(check_integer("bins", bins, least=1, most=MOST))

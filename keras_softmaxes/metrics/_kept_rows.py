@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from ..support._arguments import MOST, Tensor, check_integer, checked, invalid
+from ..support._options import DType
 from ..support._replicas import replica_count, replica_number
 
 
@@ -21,7 +22,7 @@ class KeptRows(keras.metrics.Metric):
         ValueError: a capacity that is not an integer of at least 1.
     """
 
-    def __init__(self, capacity: int, name: str, dtype: Any = None) -> None:
+    def __init__(self, capacity: int, name: str, dtype: DType = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.capacity = check_integer("capacity", capacity, least=1, most=MOST)
         self.rows: Any = None

@@ -1,7 +1,5 @@
 """The bias of the margin."""
 
-from typing import Any
-
 import keras
 from keras import ops
 
@@ -9,6 +7,7 @@ from ..ops._large_margin import margin_bias_of
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
 from ..support._labels import check_ignore_class, counted_classes
+from ..support._options import DType
 from ..support._tensors import read_logits, weights_like
 
 
@@ -32,7 +31,7 @@ class MarginBias(keras.metrics.MeanMetricWrapper):
         sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,).
 
     Attributes:
-        reads: which of the head's tensors a `Classifier` hands to it.
+        reads: the head's tensor that a `Classifier` passes to it.
 
     Raises:
         ValueError: labels out of range or of neither form; fewer than two classes.
@@ -52,7 +51,7 @@ class MarginBias(keras.metrics.MeanMetricWrapper):
     reads = "logits"
 
     def __init__(
-        self, ignore_class: int | None = None, name: str = "margin_bias", dtype: Any = None
+        self, ignore_class: int | None = None, name: str = "margin_bias", dtype: DType = None
     ) -> None:
         check_ignore_class(ignore_class)
         super().__init__(_values, name=name, dtype=dtype)

@@ -1,6 +1,6 @@
 """Precision, recall and F1 for several labels per example."""
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
@@ -8,6 +8,7 @@ from keras import ops
 from ..support._arguments import Tensor, check_finite
 from ..support._configuration import serializable
 from ..support._labels import MISSING, multi_hot_or_missing
+from ..support._options import DType
 from ..support._tensors import example_weights
 from ._scores import check_average, read_scores
 
@@ -44,10 +45,10 @@ class MultiLabelMetric(keras.metrics.Metric):
 
     def __init__(
         self,
-        average: str | None = "class",
+        average: Literal["macro", "micro", "class", "overall"] | None = "class",
         threshold: float = 0.5,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ) -> None:
         super().__init__(name=name or self.default_name, dtype=dtype)
         self.average = check_average(average, ("macro", "micro", "class", "overall"))
@@ -76,7 +77,7 @@ class MultiLabelMetric(keras.metrics.Metric):
             counter.assign_add(ops.sum(weights * counted, axis=0))
 
     def share_correct(self, counted: Tensor) -> Tensor:
-        """Return the share of the predicted or of the present that is both, 0 where none is.
+        """Return the share of the predicted, or of the present, that is both; 0 if there are none.
 
         Args:
             counted: `predicted` for the precision, `present` for the recall, None before a batch.

@@ -1,6 +1,6 @@
 """What is left of the error where a classifier may abstain."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from keras import ops
 
@@ -8,6 +8,7 @@ from ..ops._calibration import judged_columns
 from ..ops._risk_coverage import risk_coverage_of
 from ..support._arguments import Tensor, check_choice, check_share
 from ..support._configuration import serializable
+from ..support._options import DType
 from ._kept_rows import KeptRows
 from ._scores import read_examples
 
@@ -78,7 +79,7 @@ class RiskCoverage(KeptRows):
         risk: float = 0.05,
         capacity: int = 10_000,
         name: str = "risk_coverage",
-        dtype: Any = None,
+        dtype: DType = None,
     ) -> None:
         super().__init__(capacity, name=name, dtype=dtype)
         self.measure = check_choice("measure", measure, MEASURES)

@@ -2,12 +2,12 @@
 
 from keras import ops
 
-from ..support._arguments import Tensor, check_rows, checked, invalid
+from ..support._arguments import Choice, Tensor, check_rows, checked, invalid
 from ..support._labels import MISSING, class_indices, multi_hot_or_missing
 from ..support._tensors import at_least_float32, read_logits, read_probabilities, weights_of
 
 
-def check_average(average: str | None, choices: tuple[str, ...]) -> str | None:
+def check_average(average: Choice | None, choices: tuple[str, ...]) -> Choice | None:
     """Return the name of an average over labels, or None for none; raise ValueError for others."""
     if average is not None and not (isinstance(average, str) and average in choices):
         expected = f"one of {', '.join(map(repr, choices))}, or None, a number for each label"

@@ -1,6 +1,4 @@
-"""The accuracy where the logits are never all there."""
-
-from typing import Any
+"""The accuracy of a head of many classes."""
 
 import keras
 from keras import ops
@@ -10,16 +8,17 @@ from ..ops._tiles import logits_spec, read_linear
 from ..support._arguments import Tensor, check_integer
 from ..support._configuration import serializable
 from ..support._labels import check_ignore_class, counted_classes
+from ..support._options import DType
 from ..support._tensors import weights_like
 
 
 @serializable
 class TopKAccuracy(keras.metrics.MeanMetricWrapper):
-    """Share of the examples whose class is among the k first, of a head of many classes.
+    """Share of the examples whose class is among the k first, for a head of many classes.
 
-    The head is `keras_softmaxes.layers.ManyClasses`, which computes no probabilities for Keras's
-    accuracies to read. The metric costs a pass through the classes, one product beside the loss's
-    four.
+    The head, `keras_softmaxes.layers.ManyClasses`, computes no probabilities that Keras's
+    accuracies could read. The metric costs one more pass through the classes: one product, where
+    the loss and its gradient take four.
 
     Args:
         k: how many classes count as right, at least 1; 1 is the accuracy.
@@ -33,7 +32,7 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
         sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,).
 
     Attributes:
-        reads: which of the head's tensors a `keras_softmaxes.models.Classifier` hands to it.
+        reads: the head's tensors that a `keras_softmaxes.models.Classifier` passes to it.
 
     Raises:
         ValueError: a k that is no integer of at least 1; labels out of range or of neither form.
@@ -55,7 +54,7 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
         k: int = 1,
         ignore_class: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: DType = None,
     ) -> None:
         self.k = int(check_integer("k", k, least=1))
         check_ignore_class(ignore_class)

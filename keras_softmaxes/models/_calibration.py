@@ -163,7 +163,8 @@ def _shares(sample_weight: Any, examples: Tensor) -> np.ndarray:
     weights = ops.convert_to_numpy(weights_of(sample_weight, examples)).ravel().astype("float64")
     if not weights.any():
         raise invalid("sample_weight", "a weight above 0", "0 alone")
-    return weights / weights.sum()
+    shares: np.ndarray = weights / weights.sum()
+    return shares
 
 
 def fitted_rate(scores: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> float:
@@ -226,11 +227,13 @@ def fitted_vectors(
 
 def _log_sum_exp(z: np.ndarray) -> np.ndarray:
     most = z.max(axis=1)
-    return most + np.log(np.sum(np.exp(z - most[:, None]), axis=1))
+    total: np.ndarray = most + np.log(np.sum(np.exp(z - most[:, None]), axis=1))
+    return total
 
 
 def _softmax(z: np.ndarray) -> np.ndarray:
-    return np.exp(z - _log_sum_exp(z)[:, None])
+    probabilities: np.ndarray = np.exp(z - _log_sum_exp(z)[:, None])
+    return probabilities
 
 
 def _followed(model: keras.Model, layer: Calibration, x: Any) -> keras.Model:

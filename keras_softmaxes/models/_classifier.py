@@ -3,7 +3,7 @@
 import inspect
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import keras
 
@@ -12,6 +12,7 @@ from ..losses import HeadLoss
 from ..losses._head_loss import check_names
 from ..support._arguments import Tensor, invalid
 from ..support._configuration import serializable
+from ..support._options import LayerOptions
 from ..support._replicas import after, penalties
 from ._call_context import InCallContext
 from ._writing import loss_tracker, read_ahead, spec_of, write_step
@@ -71,7 +72,9 @@ class Classifier(keras.Model):
 
     _reading = HeadMetrics()
 
-    def __init__(self, network: keras.layers.Layer, head: Head, **kwargs: Any) -> None:
+    def __init__(
+        self, network: keras.layers.Layer, head: Head, **kwargs: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise invalid("network", "a Keras model or layer", repr(network))
@@ -91,6 +94,13 @@ class Classifier(keras.Model):
                 head.build(network.output_shape)
             self.built = True
 
+    if TYPE_CHECKING:  # Keras's has no types
+
+        def __call__(
+            self, inputs: Any, training: bool | None = None, mask: Any = None
+        ) -> dict[str, Tensor]:
+            """Return the head's named tensors."""
+
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         """Return what the head makes of the network's features."""
         return self.head(self.network(inputs, training=training), training=training)
@@ -101,7 +111,7 @@ class Classifier(keras.Model):
 
     def compile(
         self,
-        optimizer: Any = "rmsprop",
+        optimizer: str | dict[str, Any] | keras.Optimizer = "rmsprop",
         loss: HeadLoss | None = None,
         *,
         metrics: Any = None,
@@ -120,7 +130,7 @@ class Classifier(keras.Model):
 
         Raises:
             ValueError: another loss, Keras's own among them, which cannot read a head's dict; a
-                head without a loss of its own where none is given.
+                head without a loss of its own if none is given.
         """
         loss = self.head.default_loss() if loss is None else loss
         self._check_loss(loss)
@@ -133,7 +143,7 @@ class Classifier(keras.Model):
         self._reading = HeadMetrics(tuple(reading), tuple(weighted_reading), of_probabilities)
 
     def _check_loss(self, loss: Any) -> None:
-        """Refuse a loss that does not read what the head returns, as far as that is known."""
+        """Raise ValueError for a loss that reads what the head is known not to return."""
         outputs = getattr(self.network, "outputs", None)
         names = list(self.head.compute_output_spec(outputs[0])) if outputs else ["probabilities"]
         if not isinstance(loss, HeadLoss):
@@ -223,7 +233,9 @@ class Classifier(keras.Model):
                 "`keras_softmaxes.metrics.TopKAccuracy`: no probability is computed"
             )
             raise invalid("metrics", expected, "metrics of probabilities")
-        return super().compute_metrics(x, y, y_pred.get("probabilities"), sample_weight)
+        probabilities = y_pred.get("probabilities")
+        logs: dict[str, Any] = super().compute_metrics(x, y, probabilities, sample_weight)
+        return logs
 
     def predict_step(self, *args: Any) -> Any:
         """Return the head's predictions of one batch, the probabilities."""
@@ -250,7 +262,7 @@ class Classifier(keras.Model):
         Served(self).export(filepath, format, input_signature=signature, **kwargs)
 
     def _input_signature(self) -> Any:
-        """Return the shapes and types of the inputs, as the network tells them."""
+        """Return the shapes and types of the inputs, as the network has them."""
         network = self.network
         if getattr(network, "inputs", None):
             is_sequential = isinstance(network, keras.Sequential)
@@ -264,7 +276,7 @@ class Classifier(keras.Model):
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return the arguments of `compile`; empty if the model was not compiled."""
-        config = super().get_compile_config()
+        config: dict[str, Any] = super().get_compile_config()
         for name in ("metrics", "weighted_metrics"):
             reading = getattr(self._reading, name)
             if config and reading:

@@ -1,7 +1,7 @@
 """Sets of classes that hold the right one as often as is asked for."""
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import keras
 import numpy as np
@@ -14,6 +14,13 @@ from ._calibration import gives_logits, predicted
 SCORES = ("lac", "aps")
 
 
+class ConformalSets(TypedDict):
+    """The sets, booleans (count, ..., classes), and the threshold q."""
+
+    sets: np.ndarray
+    threshold: float
+
+
 def conformal_sets(
     model: keras.Model,
     x: Any,
@@ -22,20 +29,20 @@ def conformal_sets(
     score: Literal["lac", "aps"] = "lac",
     batch_size: int = 256,
     seed: int | None = None,
-) -> dict[str, Any]:
+) -> ConformalSets:
     """Predict a set of classes for each example, by split conformal prediction.
 
         set(x) = { k : s(x, k) <= q },   q the ceil((n + 1) coverage)-th smallest of s(x_i, y_i)
 
         lac  s(x, k) = 1 - p_k                                smallest sets on average
-        aps  s(x, k) = sum of all p_j > p_k, plus u p_k       u uniform in [0, 1], one an example
+        aps  s(x, k) = sum of all p_j > p_k, plus u p_k       u uniform in [0, 1], one per example
 
     over the n calibration examples. Whatever the model, the set of a new example holds its class
     with a probability of at least `coverage`, and of at most 1 / (n + 1) more where no two scores
     are equal, if the example and those of the calibration are **exchangeable**: drawn alike, and
     none seen in training. It holds on average over all examples and over draws of the calibration
-    data, not for each class, and not once the data drift. LAC gives small sets, and may give none
-    to an example that it is unsure of; APS gives large ones where the model hesitates.
+    data, not for each class, and not once the data drift. LAC gives small sets, and may give an
+    empty one for an uncertain example; APS gives large sets where the model is uncertain.
 
     Args:
         model: a `keras_softmaxes.models.Classifier`, or any Keras model with one output of class

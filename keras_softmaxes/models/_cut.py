@@ -71,7 +71,7 @@ class Part(keras.layers.Layer):
 
 
 class CleanPass(keras.layers.Layer):
-    """The ordinary pass of a model in two parts, of which each value is a result.
+    """The ordinary pass of a model in two parts; each value of it is a result.
 
     As a layer it is where the call begins: what layers add by `add_loss` is that of this pass.
     """
@@ -89,7 +89,7 @@ class CleanPass(keras.layers.Layer):
 
 
 def _network(model: Any) -> Any:
-    """Return the model that may hold the cut; a layer that is no model holds none."""
+    """Return the model that may hold the cut; a layer that is not a model holds none."""
     network = model.network if isinstance(model, Classifier) else model
     return network if isinstance(network, keras.Model) else keras.Sequential()
 
@@ -150,13 +150,13 @@ def _converted(network: keras.Sequential, inputs: Any) -> Any:
 
 
 def _graph(features: Any, output: Any) -> Part:
-    """Return the graph above the cut; refuse a path that goes around it.
+    """Return the graph above the cut; raise ValueError for a path that goes around it.
 
     A mask of padding does so, and of a tensor's mask Keras has no public reader. As a model of its
     own the graph would warn of one on its way in.
     """
     graph = keras.Model(features, output)
     starts = [layer for layer in graph.layers if isinstance(layer, keras.layers.InputLayer)]
-    if len(starts) > 1:  # which newer versions of Keras refuse themselves
+    if len(starts) > 1:  # for which newer versions of Keras raise themselves
         raise ValueError("a path from the inputs that goes around the cut")
     return Part(graph.call, autocast=False)

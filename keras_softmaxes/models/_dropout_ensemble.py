@@ -44,7 +44,7 @@ def dropout_ensemble(
             such as batch normalisation, and dropout within a recurrent layer, predict as at
             inference.
         x: inputs as an array, or any structure of arrays that the model takes, (count, ...) each,
-            or a `tf.data.Dataset` of batches x or (x, y), of which y is not read.
+            or a `tf.data.Dataset` of batches x or (x, y); y is not read.
         rule: which of the three.
         samples: the number of masks, at least 1; weight scaling needs none.
         batch_size: examples of arrays that are predicted at once.

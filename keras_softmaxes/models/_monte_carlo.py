@@ -30,7 +30,7 @@ def monte_carlo(
     Args:
         model: a `keras_softmaxes.models.Classifier` of a stochastic head, as `DropMax`.
         x: inputs as an array, or any structure of arrays that the model takes, (count, ...) each,
-            or a `tf.data.Dataset` of batches x or (x, y), of which y is not read.
+            or a `tf.data.Dataset` of batches x or (x, y); y is not read.
         samples: the number of draws S, at least 1. The paper shows 1,000.
         batch_size: examples of arrays that are predicted at once.
         seed: integer that fixes the draws, for one batch_size; None takes it from

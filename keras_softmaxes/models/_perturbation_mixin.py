@@ -119,7 +119,7 @@ class PerturbationMixin(_ModelBeside):
 
     def compile(
         self,
-        optimizer: Any = "rmsprop",
+        optimizer: str | dict[str, Any] | keras.Optimizer = "rmsprop",
         loss: Any = None,
         *,
         perturbations: Sequence[Perturbation] | None = None,
@@ -187,12 +187,12 @@ class PerturbationMixin(_ModelBeside):
         features = cut(self.below(inputs, training=training), training=training)
         return self.above(features, training=training)
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, *args: Any) -> dict[str, Any]:
         """Take a step down the gradient of the loss and the perturbations' terms.
 
         Where labels, weights, index or metrics raise, no weight changes.
         """
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(args[0])
         if labels is None:
             expected = "labels, -1 where there is none"
             raise invalid("y", expected, None)
@@ -200,7 +200,7 @@ class PerturbationMixin(_ModelBeside):
         if not self.built:
             self(inputs)  # creates the variables
         with after(self._read_batch(inputs, labels, sample_weight), of_all_replicas=True):
-            return self._take_step(inputs, labels, sample_weight)
+            return self._perturbed_step(inputs, labels, sample_weight)
 
     def _read_batch(self, inputs: Any, labels: Any, sample_weight: Any) -> list[Any]:
         """Return what is checked of a batch before the model sees its inputs."""
@@ -217,7 +217,7 @@ class PerturbationMixin(_ModelBeside):
             return labels, sample_weight
         return without_label_as_weight(labels, sample_weight, outputs)
 
-    def _take_step(self, inputs: Any, labels: Any, sample_weight: Any) -> dict[str, Any]:
+    def _perturbed_step(self, inputs: Any, labels: Any, sample_weight: Any) -> dict[str, Any]:
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
@@ -225,7 +225,7 @@ class PerturbationMixin(_ModelBeside):
             loss = self.compute_loss(
                 step.inputs, step.labels, step.outputs, step.sample_weight, training=True
             )
-            with after(loss):  # what a term remembers is not written beside a refused label
+            with after(loss):  # no term writes its state if a label raises
                 terms = [each.weighted_term(step) for each in self._training.perturbations]
             total = sum((ops.cast(term, loss.dtype) for term in terms), loss)
             scaled = self.optimizer.scale_loss(total)
@@ -269,10 +269,10 @@ class PerturbationMixin(_ModelBeside):
             generator=training.generator,
         )
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self, *args: Any) -> dict[str, Any]:
         """Evaluate one batch, in which there are no perturbations to report."""
         names = [tracker.name for tracker in self._training.trackers]
-        logs = super().test_step(data)
+        logs = super().test_step(*args)
         return {name: value for name, value in logs.items() if name not in names}
 
     @property
@@ -306,8 +306,8 @@ class PerturbationMixin(_ModelBeside):
         }
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Return the arguments of `compile`, none of a model that was not compiled."""
-        config = super().get_compile_config()
+        """Return the arguments of `compile`; empty if the model was not compiled."""
+        config: dict[str, Any] = super().get_compile_config()
         if config and self._training:
             perturbations = map(keras.saving.serialize_keras_object, self._training.perturbations)
             config["perturbations"] = list(perturbations)
@@ -368,7 +368,7 @@ def _check_perturbations(perturbations: Any, metrics: Any) -> None:
 
 
 def _has_hooks(model: Any) -> bool:
-    """Tell whether a subclassed model overrides both hooks; refuse one alone, or a `call`."""
+    """Return whether a subclassed model overrides both hooks; raise for one alone, or a `call`."""
     kind = type(model)
     base = {"below": PerturbationMixin.below, "above": PerturbationMixin.above}
     own = [name for name, hook in base.items() if getattr(kind, name) is not hook]

@@ -13,13 +13,13 @@ from ._draws import batches_of
 def top_k(model: Classifier, x: Any, k: int, batch_size: int = 256) -> dict[str, np.ndarray]:
     """Return the k most probable classes of each example, and their probabilities.
 
-    Of a `keras_softmaxes.layers.ManyClasses` the logits of a batch are never all there.
+    With a `keras_softmaxes.layers.ManyClasses` the logits of a batch are never all in memory.
 
     Args:
         model: a `keras_softmaxes.models.Classifier`.
         x: inputs as an array, or any structure of arrays that the model takes, (count, ...) each,
-            or a `tf.data.Dataset` of batches x or (x, y), of which y is not read.
-        k: how many classes, from 1 to their number.
+            or a `tf.data.Dataset` of batches x or (x, y); y is not read.
+        k: how many classes, from 1 to all.
         batch_size: examples of arrays that are predicted at once.
 
     Returns:
@@ -28,7 +28,7 @@ def top_k(model: Classifier, x: Any, k: int, batch_size: int = 256) -> dict[str,
 
     Raises:
         ValueError: x that is not made of arrays, or of arrays of unequal length; no examples; a k
-            or batch_size that is no integer in range; another model.
+            or batch_size that is not an integer in its range; a model that is not a `Classifier`.
 
     Example:
         >>> import keras

@@ -21,14 +21,14 @@ def read_ahead(
     A step that begins after this changes neither statistics nor seeds for a wrong batch.
 
     Args:
-        loss: of the model; one of Keras's refuses nothing.
+        loss: of the model; Keras's own losses check nothing.
         labels: of the batch, or None.
         sample_weight: likewise.
         spec: the shape and type of what the loss reads first, (None, ..., classes), or None where
-            the model does not tell.
+            the model does not know.
 
     Returns:
-        Nothing, where it is too early to tell.
+        Nothing, if that is not known yet.
     """
     if not isinstance(loss, HeadLoss) or spec is None or keras.tree.is_nested(labels):
         return ()
@@ -68,7 +68,7 @@ def write_step(
 
 
 def spec_of(model: Any) -> keras.KerasTensor | None:
-    """Return the shape and type of what the loss of a built model reads first, if it tells them."""
+    """Return the shape and type of what the loss of a built model reads first, if known."""
     if isinstance(model.loss, HeadLoss) and hasattr(model, "outputs_spec"):
         outputs, first = model.outputs_spec, model.loss.reads[0]
         if are_linear(outputs, model.loss.reads):

@@ -81,7 +81,7 @@ def expected_masked_cross_entropy(
 
         sum_k p_k ( log [ sum_j (z_j + eps) exp(o_j) + (1 - z_k) exp(o_k) ] - o_k )
 
-    A sum of positive numbers, of which the one of the largest logit is at least eps.
+    A sum of positive numbers; that of the largest logit is at least eps.
 
     Args:
         rows: p, (..., classes).
@@ -128,7 +128,7 @@ def completed_log_mask(target: Tensor, log_mask: Tensor, with_reserve: Tensor) -
 def sampled_classes(uniform: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Which classes are drawn: those of the smallest numbers, and of equal ones the first.
 
-    The numbers are compared with a bound that is halved as often as their type can tell, which in a
+    The numbers are compared with a bound that is halved as often as their type resolves, which in a
     kernel is several times faster than to sort them.
 
     Args:

@@ -1,9 +1,9 @@
 """Classes that a whole batch shares, drawn in proportion to frequencies.
 
-Frequencies are integers w_c of the sum T, about 2^30, so that the expected count of a class among n
-draws is n w_c / T and nothing is rounded. The draws are stratified: one falls into each of n equal
-parts of the cumulative frequencies. Where all frequencies are equal and n is the number of classes,
-each class is drawn once.
+Frequencies are integers w_c that sum to T, about 2^30. The expected count of a class among n draws
+is then n w_c / T exactly. The draws are stratified: one falls into each of n equal parts of the
+cumulative frequencies. If all frequencies are equal and n is the number of classes, each class is
+drawn once.
 """
 
 import math
@@ -23,10 +23,10 @@ def log_uniform(classes: int) -> np.ndarray:
 
 
 def cumulative_frequencies(frequencies: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return w_0 + ... + w_c for each class c, (C,) int32, of which the last is T.
+    """Return w_0 + ... + w_c for each class c, (C,) int32; the last is T.
 
     Args:
-        frequencies: numbers above 0, (C,). None becomes less than 2^-30 of the sum.
+        frequencies: numbers above 0, (C,). The smallest counts as at least 2^-30 of the sum.
     """
     shares = np.asarray(frequencies, "float64")
     weights = np.maximum(1, np.floor(TOTAL * (shares / shares.sum())))
@@ -42,7 +42,7 @@ def drawn_classes(uniform: Tensor, cumulative: Tensor, total: int) -> tuple[Tens
         total: T, the last of them.
 
     Returns:
-        The classes, (n,) int32, of which some may be equal, and log(n w_c / T), (n,).
+        The classes, (n,) int32, with repetitions, and log(n w_c / T), (n,).
     """
     draws = uniform.shape[0]
     bounds = np.arange(draws + 1) * total // draws

@@ -266,7 +266,7 @@ def _non_target(labels: Tensor, logits: Tensor) -> _NonTarget:
     labels = ops.reshape(labels, (*ops.shape(logits)[:-1], 1))  # which nothing can broadcast
     classes = ops.arange(others + 1, dtype="int32") != labels
     halved = ops.where(classes, 0.5 * logits, float("-inf"))
-    # A label that could not be read, nor refused, makes everything NaN.
+    # A label that could not be read, where nothing can raise, makes everything NaN.
     top = ops.where(labels < 0, float("nan"), largest(halved))
     deviations = ops.where(classes, halved - top, 0)
     exponentials = ops.exp(2 * (halved - top))

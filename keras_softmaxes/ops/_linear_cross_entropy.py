@@ -1,6 +1,6 @@
-"""Cross-entropy and large margin of linear logits that are never all there.
+"""Cross-entropy and large margin of linear logits, by tiles of classes.
 
-Notation as in `_large_margin` and `_tiles`. The gradient is that of `_large_margin`, of each tile.
+Notation as in `_large_margin` and `_tiles`. The gradient is that of `_large_margin`, tile by tile.
 """
 
 import math
@@ -24,7 +24,7 @@ from ._tiles import (
     total_of_classes,
 )
 
-LOWEST = -1e38  # of which differences to logits are finite in float32
+LOWEST = -1e38  # differences between it and logits are finite in float32
 
 
 class _NonTarget(NamedTuple):
@@ -45,18 +45,18 @@ def linear_cross_entropy(
     margin: float = 0.0,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Softmax cross-entropy of linear logits that are never all there, with the large margin.
+    """Softmax cross-entropy of linear logits, with the large margin, in little memory.
 
         large_margin_cross_entropy( labels, h W' + b )
 
-    Value and gradients are those of `keras_softmaxes.ops.large_margin_cross_entropy`, by tiles of
-    classes, in two passes: what is stored is a tile of logits, a few numbers an example, and the
-    gradients of what is given.
+    Value and gradients are those of `keras_softmaxes.ops.large_margin_cross_entropy`. They are
+    computed by tiles of classes, in two passes. Memory holds one tile of logits, a few numbers per
+    example, and the gradients.
 
     Args:
         labels: (...) or (..., 1) integers, or (..., C) one-hot, `...` being any shape.
         features: h, (..., d).
-        kernel: W, (C, d), a row a class.
+        kernel: W, (C, d), one row per class.
         bias: b, (C,).
         weight: lambda of the large margin, at least 0; 0 is the plain cross-entropy.
         divergence: "symmetric", "forward" or "reverse".

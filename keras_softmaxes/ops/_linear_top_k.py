@@ -1,4 +1,4 @@
-"""The first classes of linear logits that are never all there, and the rank of the target.
+"""The first classes of linear logits, by tiles of classes, and the rank of the target.
 
 Notation as in `_tiles`.
 """
@@ -17,7 +17,7 @@ def linear_top_k(features: Tensor, kernel: Tensor, bias: Tensor, k: int) -> tupl
 
     Args:
         features: h, (..., d).
-        kernel: W, (C, d), a row a class.
+        kernel: W, (C, d), one row per class.
         bias: b, (C,).
         k: how many classes, from 1 to C.
 
@@ -26,7 +26,7 @@ def linear_top_k(features: Tensor, kernel: Tensor, bias: Tensor, k: int) -> tupl
         float32 for features in half precision.
 
     Raises:
-        ValueError: shapes that do not fit; a k that is no integer from 1 to C.
+        ValueError: shapes that do not fit; a k that is not an integer from 1 to C.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -44,16 +44,16 @@ def linear_top_k(features: Tensor, kernel: Tensor, bias: Tensor, k: int) -> tupl
 
 
 def linear_ranks(labels: Tensor, features: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """How many classes are ahead of the target: of a larger logit, or of an equal and earlier one.
+    """Number of classes ahead of the target: those with a larger logit, or an equal one before it.
 
     Args:
         labels: (...) or (..., 1) integers, or (..., C) one-hot, `...` being any shape.
         features: h, (..., d).
-        kernel: W, (C, d), a row a class.
+        kernel: W, (C, d), one row per class.
         bias: b, (C,).
 
     Returns:
-        (...) int32; the first has rank 0.
+        (...) int32; a target with the largest logit has rank 0.
 
     Raises:
         ValueError: labels out of range or of neither form; shapes that do not fit.
@@ -109,5 +109,5 @@ def _ranks(classes: Tensor, linear: Linear) -> Tensor:
         return ranks + ops.sum(ops.cast(is_ahead, "int32"), axis=-1)
 
     ranks = fold(step, ops.zeros_like(classes), linear)
-    # Nothing is ahead of NaN, which is no first class all the same.
+    # No logit is larger than NaN, which would so have rank 0.
     return ops.where(ops.isnan(target[:, 0]), linear.kernel.shape[0], ranks)

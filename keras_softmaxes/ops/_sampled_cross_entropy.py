@@ -1,4 +1,4 @@
-"""Sampled softmax: the cross-entropy of the target and of drawn classes, by their rows alone.
+"""Sampled softmax: the cross-entropy over the target and drawn classes, from their rows alone.
 
 Notation, per example of features h, y the target:
 
@@ -26,18 +26,18 @@ def sampled_cross_entropy(
 
         log( exp(f_y) + sum_{drawn c != y} exp(f_c - log n_c) ) - f_y
 
-    The sum is one of all other classes in expectation, so that the more are drawn, the nearer is
-    the loss to the cross-entropy; where each class is drawn once, it is that. Only the rows of the
-    targets and of the drawn classes are read, and only these have a gradient, which is sparse on
-    TensorFlow.
+    The sum over the drawn classes is an unbiased estimate of the sum over all other classes. The
+    more classes are drawn, the nearer is the loss to the cross-entropy, and it equals it if each
+    class is drawn once. Only the rows of the targets and of the drawn classes are read. Only these
+    have a gradient, which is sparse on TensorFlow.
 
     Args:
         labels: y, (...) or (..., 1) integers, or (..., C) one-hot.
         features: h, (..., d).
-        kernel: W, (C, d), a row a class.
+        kernel: W, (C, d), one row per class.
         bias: b, (C,).
-        sampled_classes: integers, (n,), of which some may be equal.
-        log_counts: log n_c of each, (n,).
+        sampled_classes: the drawn classes, (n,) integers, with repetitions.
+        log_counts: log n_c of each drawn class, (n,).
 
     Returns:
         (...), in nats, in float32 for features in half precision.
@@ -84,7 +84,8 @@ def sampled_cross_entropy_of(
     rows = [ops.cast(ops.take(kernel, each, axis=0), features.dtype) for each in taken]
     shifts = [ops.cast(ops.take(bias, each, axis=0), features.dtype) for each in taken]
     log_counts = ops.cast(log_counts, features.dtype)
-    return _losses(classes, sampled_classes, log_counts, features, *rows, *shifts, margin)
+    targets, sampled = zip(rows, shifts, strict=True)
+    return _losses(classes, sampled_classes, log_counts, features, targets, sampled, margin)
 
 
 @xla_compiled
@@ -93,16 +94,16 @@ def _losses(
     sampled_classes: Tensor,
     log_counts: Tensor,
     features: Tensor,
-    target_rows: Tensor,
-    rows: Tensor,
-    target_shift: Tensor,
-    shift: Tensor,
+    targets: tuple[Tensor, Tensor],
+    sampled: tuple[Tensor, Tensor],
     margin: float,
 ) -> Tensor:
-    target = ops.sum(features * target_rows, axis=-1) + target_shift - margin
+    rows, shift = targets
+    target = ops.sum(features * rows, axis=-1) + shift - margin
     target = ops.where(classes < 0, float("nan"), target)
+    rows, shift = sampled
     logits = ops.matmul(features, ops.transpose(rows)) + (shift - log_counts)
     is_other = sampled_classes != ops.expand_dims(classes, axis=-1)
-    lowest = float(np.finfo("float32").min) / 4  # of which all differences are finite
+    lowest = float(np.finfo("float32").min) / 4  # all differences between such numbers are finite
     others = ops.logsumexp(ops.where(is_other, logits, lowest), axis=-1)
     return ops.softplus(others - target)

@@ -1,4 +1,4 @@
-"""Sparsemax (Martins & Astudillo, ICML 2016): class probabilities of which many are exactly 0.
+"""Sparsemax (Martins & Astudillo, ICML 2016): class probabilities, many of them exactly 0.
 
 Notation, per example, t the target:
 
@@ -20,7 +20,6 @@ from ..support._tensors import how_many, largest, read_logits
 from ._soft_labels import expectation
 
 
-@keras.saving.register_keras_serializable(package="keras_softmaxes")
 def sparsemax(logits: Tensor) -> Tensor:
     """Euclidean projection of the logits onto the probability simplex.
 
@@ -54,6 +53,10 @@ def sparsemax(logits: Tensor) -> Tensor:
     logits = read_logits("logits", logits)
     rows = ops.reshape(logits, (-1, logits.shape[-1]))
     return ops.reshape(_projection(rows), ops.shape(logits))
+
+
+# A decorator without types would take the function's.
+keras.saving.register_keras_serializable("keras_softmaxes")(sparsemax)
 
 
 def sparsemax_loss(labels: Tensor, logits: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
-"""Linear logits by tiles of classes: they are computed, used and forgotten, and never all there.
+"""Linear logits by tiles of classes: each tile is computed, used and dropped.
 
 Notation, n examples of d features and C classes:
 
-    h  features, (n, d)     W  kernel, (C, d), a row a class
-    b  bias, (C,)           f  logits, h W' + b, (n, C), of which there is one tile at a time
+    h  features, (n, d)     W  kernel, (C, d), one row per class
+    b  bias, (C,)           f  logits, h W' + b, (n, C), one tile at a time
 
-What needs all classes of an example is folded from tile to tile (a running maximum, sums). A
-gradient is pulled back by a second pass, which computes each tile once more. For any function of
-all logits of an example there are tiles of rows.
+Maxima and sums over the classes are updated from tile to tile. A second pass takes the gradient and
+computes each tile once more. A function that needs all logits of an example at once is computed by
+tiles of examples instead.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ FEWEST_ROWS = 32  # in a tile of rows, each of which costs a pass through the ke
 
 
 class Linear(NamedTuple):
-    """What linear logits are made of."""
+    """The tensors that linear logits are computed from."""
 
     features: Tensor
     kernel: Tensor
@@ -37,7 +37,7 @@ class Tile(NamedTuple):
 
     logits: Tensor  # (n, tile)
     classes: Tensor  # (tile,), the numbers of the classes
-    is_new: Tensor  # (tile,), False for those that the tile before had too
+    is_new: Tensor  # (tile,), False for classes of the tile before
 
 
 def read_linear(features: Tensor, kernel: Tensor, bias: Tensor) -> Linear:
@@ -57,7 +57,7 @@ def read_linear(features: Tensor, kernel: Tensor, bias: Tensor) -> Linear:
 
 
 def logits_spec(linear: Linear) -> keras.KerasTensor:
-    """Return shape and type of the logits, which is all that the labels' reader looks at."""
+    """Return shape and type of the logits, which is all that reading labels needs."""
     shape = (*linear.features.shape[:-1], linear.kernel.shape[0])
     return keras.KerasTensor(shape, keras.backend.standardize_dtype(linear.features.dtype))
 

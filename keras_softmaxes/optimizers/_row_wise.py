@@ -1,4 +1,4 @@
-"""Adam that leaves alone the rows without a gradient."""
+"""Adam that skips rows without a gradient."""
 
 from typing import Any
 
@@ -13,15 +13,17 @@ class RowWiseAdam(keras.optimizers.Adam):
     """Adam whose step reads and writes only those rows of a table that have a gradient.
 
     Keras's Adam moves every row of an embedding or of a kernel in each step, by the running means
-    of gradients past: of a million rows that costs more than the rest of the step. Here a sparse
-    gradient (`tf.IndexedSlices`, as `keras.layers.Embedding` and
-    `keras_softmaxes.layers.ManyClasses(sampled=n)` give it) updates the means and the weights of
-    its own rows alone. A dense gradient is Adam's. The bias correction counts all steps, so that a
-    row that is seldom there begins with smaller steps than it would alone.
+    of past gradients. With a million rows that costs more than the rest of the step. Here a sparse
+    gradient updates the means and the weights of its own rows alone. Sparse gradients
+    (`tf.IndexedSlices`) come from `keras.layers.Embedding` and from
+    `keras_softmaxes.layers.ManyClasses(sampled=n)`. For a dense gradient the step is Adam's. The
+    bias correction counts all steps, not those of a row. So a row whose first gradient comes late
+    starts with a step of (1 - beta_1) / sqrt(1 - beta_2) times the learning rate, 3.2 by default,
+    where Adam's first step of all is the learning rate.
 
-    It is sparse on TensorFlow, on one device; JAX's gradients are dense, and with several replicas
-    they are made so. What acts on all weights, `weight_decay`, `use_ema` and `global_clipnorm`, is
-    as slow as ever.
+    The step is sparse on TensorFlow, on one device. JAX's gradients are dense, and with several
+    replicas they are made dense. `weight_decay`, `use_ema` and `global_clipnorm` act on all weights
+    and stay as slow as in Adam.
 
     Args:
         learning_rate: a number or a schedule, as in `keras.optimizers.Adam`, all others too.
@@ -44,7 +46,7 @@ class RowWiseAdam(keras.optimizers.Adam):
     """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Tensor) -> None:
-        """Update a variable, or those of its rows that have a gradient."""
+        """Update a variable; with a sparse gradient, its rows that have one."""
         if not _is_sparse(gradient):
             super().update_step(gradient, variable, learning_rate)
             return
@@ -79,10 +81,10 @@ def _is_sparse(gradient: Any) -> bool:
 
 
 def _sum_of_equal(gradient: Any) -> Tensor:
-    """Return for each index the sum of all slices that have it.
+    """Return for each index the sum of all slices with that index.
 
-    Rows that are there more than once are then written more than once, each time the same: the
-    number of different ones, which XLA does not know, is not needed.
+    A repeated row is then written several times with the same value. So the number of distinct rows
+    is not needed, which XLA does not know.
     """
     import tensorflow as tf
 

@@ -1,12 +1,11 @@
 """Adversarial training, by the fast gradient sign method."""
 
-from typing import Any
-
 from keras import ops
 
 from ..support._arguments import Tensor, check_positive
 from ..support._configuration import serializable
-from ._perturbation import Perturbation, Schedule
+from ..support._options import Schedule
+from ._perturbation import Perturbation
 from ._step import Step
 
 
@@ -41,8 +40,10 @@ class AdversarialTraining(Perturbation):
     perturbs_inputs = True
     default_name = "adversarial_training"
 
-    def __init__(self, epsilon: float, weight: float | Schedule = 1.0, **kwargs: Any) -> None:
-        super().__init__(weight, **kwargs)
+    def __init__(
+        self, epsilon: float, weight: float | Schedule = 1.0, *, name: str | None = None
+    ) -> None:
+        super().__init__(weight, name=name)
         self.epsilon = check_positive("epsilon", epsilon)
 
     def term(self, step: Step) -> Tensor:

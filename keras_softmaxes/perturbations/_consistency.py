@@ -7,7 +7,8 @@ import keras
 from ..ops._divergences import categorical_kl, squared_distance
 from ..support._arguments import Tensor, check_choice
 from ..support._configuration import serializable
-from ._perturbation import Perturbation, Schedule
+from ..support._options import Schedule
+from ._perturbation import Perturbation
 from ._predictions import check_class_probabilities
 from ._step import Step
 
@@ -26,13 +27,17 @@ class Consistency(Perturbation):
     """
 
     def __init__(
-        self, weight: float | Schedule = 1.0, divergence: Divergence = "kl", **kwargs: Any
+        self,
+        weight: float | Schedule = 1.0,
+        divergence: Divergence = "kl",
+        *,
+        name: str | None = None,
     ) -> None:
-        super().__init__(weight, **kwargs)
+        super().__init__(weight, name=name)
         self.divergence = check_choice("divergence", divergence, ("kl", "quadratic"))
 
     def check(self, model: keras.Model, loss: Any, cut: Any) -> None:
-        """Refuse a model whose predictions have no KL divergence."""
+        """Raise ValueError for a model whose predictions have no KL divergence."""
         if self.divergence == "kl":
             name = type(self).__name__
             owner = f"`{name}()` (any loss will do for `{name}(divergence='quadratic')`)"

@@ -1,17 +1,16 @@
 """What the perturbations share."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 from keras import ops
 
 from ..support._arguments import Tensor, invalid, is_not_negative
 from ..support._configuration import serializable
+from ..support._options import Schedule
 
 if TYPE_CHECKING:
     from ._step import Step
-
-Schedule: Any = keras.optimizers.schedules.LearningRateSchedule
 
 
 @serializable
@@ -56,6 +55,15 @@ class Perturbation:
             raise invalid("name", 'a name for the term, other than "loss"', repr(name))
         self.weight = weight
         self.name = name
+
+    if TYPE_CHECKING:  # they come with `serializable`
+
+        def get_config(self) -> dict[str, Any]:
+            """Return the constructor's arguments."""
+
+        @classmethod
+        def from_config(cls, config: dict[str, Any]) -> Self:
+            """Create the perturbation from what `get_config` returned."""
 
     def check(self, model: keras.Model, loss: Any, cut: Any) -> None:
         """Raise ValueError for a model that the perturbation cannot train; change nothing.

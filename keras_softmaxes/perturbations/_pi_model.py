@@ -1,11 +1,9 @@
 """The Pi-model."""
 
-from typing import Any
-
 from ..support._arguments import Tensor
 from ..support._configuration import serializable
+from ..support._options import Schedule
 from ._consistency import Consistency, Divergence
-from ._perturbation import Schedule
 from ._step import Step
 
 
@@ -41,9 +39,13 @@ class PiModel(Consistency):
     default_name = "pi_model"
 
     def __init__(
-        self, weight: float | Schedule = 1.0, divergence: Divergence = "quadratic", **kwargs: Any
+        self,
+        weight: float | Schedule = 1.0,
+        divergence: Divergence = "quadratic",
+        *,
+        name: str | None = None,
     ) -> None:
-        super().__init__(weight, divergence, **kwargs)
+        super().__init__(weight, divergence, name=name)
 
     def term(self, step: Step) -> Tensor:
         """Return the mean divergence."""

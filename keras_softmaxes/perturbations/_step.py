@@ -149,7 +149,7 @@ class Step:
         gradients = tape.gradient(value, outputs, unconnected_gradients="zero")
         gradient = self.tape.gradient(self.outputs, self.inputs, output_gradients=gradients)
         if gradient is None:
-            expected = "inputs of which the outputs are differentiable functions"
+            expected = "inputs from which the outputs are differentiable"
             raise invalid("x", expected, "inputs without a gradient")
         return ops.stop_gradient(gradient)
 
@@ -188,7 +188,7 @@ class Step:
 
 
 def check_differentiable(inputs: Any) -> None:
-    """Refuse inputs that are not one tensor of floats, which has no gradient."""
+    """Raise ValueError for inputs that are not one tensor of floats: only these have a gradient."""
     if keras.tree.is_nested(inputs) or "float" not in keras.backend.standardize_dtype(inputs.dtype):
         received = keras.tree.map_structure(
             lambda each: keras.backend.standardize_dtype(each.dtype), inputs

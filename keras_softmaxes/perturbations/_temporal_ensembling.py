@@ -19,7 +19,8 @@ from ..support._arguments import (
     static_shape,
 )
 from ..support._configuration import serializable
-from ._perturbation import Perturbation, Schedule
+from ..support._options import Schedule
+from ._perturbation import Perturbation
 from ._step import Step
 
 
@@ -31,7 +32,7 @@ class TemporalEnsembling(Perturbation):
 
     over all rows, labelled or not, where Z is the example's moving average, Z <- momentum Z + (1 -
     momentum) f(x), and t the number of its updates, one in each step whose batch holds the example;
-    an example that is there twice is updated by the mean. An example that was not seen before adds
+    an example that occurs twice is updated by the mean. An example that was not seen before adds
     nothing.
 
     Examples are identified by their number: train on
@@ -49,7 +50,7 @@ class TemporalEnsembling(Perturbation):
             the number of classes; their weight of 30 is 3 here for ten classes.
         momentum: the share of Z that is kept, in [0, 1). The paper's is 0.6.
         examples: how many training examples there are, at least 1.
-        classes: how many numbers the model predicts for an example. None takes it from the model,
+        classes: how many numbers the model predicts per example. None takes it from the model,
             whose output shape has to be known.
         name: what the term is logged as in training.
 
@@ -76,9 +77,10 @@ class TemporalEnsembling(Perturbation):
         momentum: float = 0.6,
         examples: int = 65_536,
         classes: int | None = None,
-        **kwargs: Any,
+        *,
+        name: str | None = None,
     ) -> None:
-        super().__init__(weight, **kwargs)
+        super().__init__(weight, name=name)
         self.momentum = check_share("momentum", momentum, below_one=True)
         self.examples = check_integer("examples", examples, least=1)
         self.classes = classes if classes is None else check_integer("classes", classes, least=1)
@@ -86,7 +88,7 @@ class TemporalEnsembling(Perturbation):
         self._state: list[keras.Variable] = []
 
     def check(self, model: keras.Model, loss: Any, cut: Any) -> None:
-        """Refuse a model that does not tell how many numbers it predicts, and a second model."""
+        """Raise for a model whose number of predictions is unknown, and for a second model."""
         if self.classes is None:
             _classes(model)
         if self._model is not None and self._model() not in (None, model):
@@ -126,7 +128,7 @@ class TemporalEnsembling(Perturbation):
         return step.mean(ops.where(in_range, distance, float("nan")))
 
     def read_ahead(self, inputs: Any, index: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the index as int32, and which of it is in range; refuse one that is not."""
+        """Return the index as int32, and which entries are in range; raise if one is not."""
         if index is None:
             expected = (
                 f'{{"inputs": x, "{INDEX}": index}}, which identifies the examples, as '
@@ -175,9 +177,10 @@ def _classes(model: Any) -> int:
         return head.units
     output = getattr(model, "output", None)
     if output is None:
-        expected = "the number of classes, which only a functional model tells by itself"
+        expected = "the number of classes, which only a functional model knows by itself"
         raise invalid("classes", expected, None)
-    return output.shape[-1]
+    classes: int = output.shape[-1]
+    return classes
 
 
 def _variable(shape: tuple[int, ...], name: str) -> keras.Variable:

@@ -8,7 +8,8 @@ from keras import ops
 from ..ops._divergences import categorical_kl
 from ..support._arguments import Tensor, check_integer, check_positive
 from ..support._configuration import serializable
-from ._perturbation import Perturbation, Schedule
+from ..support._options import Schedule
+from ._perturbation import Perturbation
 from ._predictions import check_class_probabilities
 from ._step import Step
 
@@ -29,7 +30,7 @@ class VirtualAdversarialTraining(Perturbation):
     The direction is computed in float32, and scaled so that half precision can hold it.
 
     Args:
-        epsilon: the L2 norm of the change of an example, above 0, in the units of the inputs.
+        epsilon: the L2 norm of each example's change, above 0, in the units of the inputs.
         weight: a number of at least 0 or a schedule. Miyato et al. have 1.
         power_steps: how many power steps, at least 1, which is Miyato et al.'s.
         name: what the term is logged as in training.
@@ -52,14 +53,19 @@ class VirtualAdversarialTraining(Perturbation):
     default_name = "virtual_adversarial_training"
 
     def __init__(
-        self, epsilon: float, weight: float | Schedule = 1.0, power_steps: int = 1, **kwargs: Any
+        self,
+        epsilon: float,
+        weight: float | Schedule = 1.0,
+        power_steps: int = 1,
+        *,
+        name: str | None = None,
     ) -> None:
-        super().__init__(weight, **kwargs)
+        super().__init__(weight, name=name)
         self.epsilon = check_positive("epsilon", epsilon)
         self.power_steps = check_integer("power_steps", power_steps, least=1)
 
     def check(self, model: keras.Model, loss: Any, cut: Any) -> None:
-        """Refuse a model whose predictions have no KL divergence."""
+        """Raise ValueError for a model whose predictions have no KL divergence."""
         check_class_probabilities(loss, "`VirtualAdversarialTraining`")
 
     def term(self, step: Step) -> Tensor:

@@ -87,7 +87,7 @@ def check_share(
 
 
 def check_numbers(
-    argument: str, values: Sequence[float] | None, least: float = -math.inf
+    argument: str, values: Sequence[float] | np.ndarray | None, least: float = -math.inf
 ) -> list[float] | None:
     """Return a sequence of finite numbers as a list; raise ValueError for anything else but None.
 
@@ -185,14 +185,14 @@ def checked(
     Eagerly this raises ValueError at once; in a TensorFlow graph the step fails with
     InvalidArgumentError and the same words, before anything is computed from what is returned. A
     computation compiled by XLA, or traced by JAX, cannot raise: there the caller must turn the
-    refused values into NaN.
+    invalid values into NaN.
 
     Args:
         tensor: what is returned.
         condition: tensor of booleans; all must hold.
         argument: the argument's name.
         expected: what it should hold, in words.
-        received: its value, of which the message tells the smallest and the largest number.
+        received: its value; the message gives the smallest and the largest number.
     """
     condition = ops.all(condition)
     if _is_eager(condition):
@@ -212,9 +212,9 @@ def checked(
 
 
 def positive_stddev(stddev: Tensor) -> Tensor:
-    """Return standard deviations that are above 0; others are refused, or become NaN.
+    """Return standard deviations that are above 0; others raise, or become NaN.
 
-    See `checked` for where they can be refused.
+    See `checked` for where they can raise.
     """
     expected = "standard deviations above 0"
     stddev = checked(stddev, stddev > 0, "stddev", expected, stddev)

@@ -39,7 +39,7 @@ class Labels(NamedTuple):
 def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None) -> Labels:
     """Return the labels, whichever way they are written.
 
-    The form is told by static shape alone: numbers in the shape of the examples, or in that shape
+    The static shape decides on the form: numbers in the shape of the examples, or in that shape
     with a last axis of size 1, are classes; in that shape with a last axis of size `classes` they
     are distributions of the classes, one-hot or soft. Classes are never cast to a float type, which
     would change them (301 in bfloat16 is 302). JAX's own integers have 32 bits: it wraps larger
@@ -57,8 +57,7 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
 
     Raises:
         ValueError: for any other rank or shape; for classes out of range or between two, and rows
-            that are no distributions. In a TensorFlow graph values are refused by
-            InvalidArgumentError.
+            that are no distributions. In a TensorFlow graph values raise InvalidArgumentError.
 
     Example:
         >>> read_labels([[0.0, 1.0], [0.5, 0.5]], keras.ops.zeros((2, 2))).rows.numpy()
@@ -84,7 +83,7 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
 
 
 def class_indices(labels: Tensor, logits: Tensor, ignore_class: int | None = None) -> Tensor:
-    """Return the class of each example, (...) int32; soft labels are refused.
+    """Return the class of each example, (...) int32; soft labels raise.
 
     Args:
         labels: (...) or (..., 1) whole numbers, or (..., classes) one-hot, as for `read_labels`.
@@ -96,7 +95,7 @@ def class_indices(labels: Tensor, logits: Tensor, ignore_class: int | None = Non
         `one_hot` turns into NaN.
 
     Raises:
-        ValueError: what `read_labels` refuses, and soft labels.
+        ValueError: as `read_labels` does, and for soft labels.
 
     Example:
         >>> class_indices([[0.0, 1.0], [1.0, 0.0]], keras.ops.zeros((2, 2))).numpy()
@@ -138,7 +137,7 @@ def check_ignore_class(ignore_class: Any) -> None:
 def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
     """Return the labels as one-hot rows, in the shape and type of the logits.
 
-    A label that cannot be read and could not be refused is a row of NaN, so that no wrong number
+    A label that cannot be read, where nothing can raise, is a row of NaN, so that no wrong number
     can come of it.
 
     Args:
@@ -159,19 +158,19 @@ def one_hot_rows(classes: Tensor, logits: Tensor) -> Tensor:
 
 
 def multi_hot(labels: Tensor, logits: Tensor) -> Tensor:
-    """Return labels of which an example may have any number, in the type of the logits.
+    """Return labels, any number per example, in the type of the logits.
 
     Args:
         labels: (..., labels), of zeros and ones of any type.
         logits: (..., labels).
 
     Returns:
-        (..., labels), of the type of `logits`. What is neither 0 nor 1 and could not be refused
-        (inside XLA, under `jax.jit`) is NaN.
+        (..., labels), of the type of `logits`. A label that is neither 0 nor 1 becomes
+        NaN where nothing can raise: inside XLA, and under `jax.jit`.
 
     Raises:
         ValueError: labels of another shape, or that are neither 0 nor 1. In a TensorFlow graph
-            values are refused by InvalidArgumentError.
+            values raise InvalidArgumentError.
     """
     labels = ops.convert_to_tensor(labels)
     _, labels = alike(logits=logits, labels=labels)
@@ -182,7 +181,7 @@ def multi_hot(labels: Tensor, logits: Tensor) -> Tensor:
 
 
 def multi_hot_or_missing(labels: Tensor, logits: Tensor) -> Tensor:
-    """Return `multi_hot` of labels of which NaN, in a float type, are missing: these are `MISSING`.
+    """Return `multi_hot` of labels where NaN, in a float type, is missing and becomes `MISSING`.
 
     Args:
         labels: (..., labels), of zeros, ones and NaN.
@@ -268,7 +267,7 @@ def _from_rows(labels: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
     place = ops.sum(ops.where(is_zero, 0, places), axis=-1)
     ones = ops.sum(ops.where(is_zero, 0, 1), axis=-1)
     total = ops.sum(rows, axis=-1)
-    # As far as the labels' own type tells, float16 rounded to float32 among them.
+    # Up to the rounding of the labels' own type, as float16 that became float32.
     given = keras.backend.standardize_dtype(labels.dtype)
     tolerance = 1e-2 if given in ("float16", "bfloat16") else 1e-3
     readable = (ops.min(rows, axis=-1) >= 0) & (ops.abs(total - 1) <= tolerance)

@@ -27,7 +27,8 @@ def replica_count() -> int:
         return 1
     import tensorflow as tf
 
-    return tf.distribute.get_strategy().num_replicas_in_sync
+    count: int = tf.distribute.get_strategy().num_replicas_in_sync
+    return count
 
 
 def after(values: Any, of_all_replicas: bool = False) -> AbstractContextManager[Any]:

@@ -20,7 +20,7 @@ from ._arguments import (
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Return a float tensor of at least float32: half precision, and integers, become that."""
     tensor = ops.convert_to_tensor(tensor)
-    if hasattr(tensor, "read_value"):  # a `tf.Variable`, which Keras hands on as it is
+    if hasattr(tensor, "read_value"):  # a `tf.Variable`, which Keras leaves as it is
         tensor = tensor.read_value()
     return ops.cast(tensor, keras.backend.result_type(tensor.dtype, "float32"))
 
@@ -45,7 +45,7 @@ def read_probabilities(argument: str, probabilities: Tensor, weights: Tensor = N
 
     Raises:
         ValueError: another shape; rows that are not numbers of at least 0 that sum to 1, to a
-            hundredth, as half precision has them. See `checked` for where they can be refused;
+            hundredth, as half precision has them. See `checked` for where they can raise;
             elsewhere they become NaN.
     """
     probabilities = read_logits(argument, probabilities)
@@ -118,7 +118,7 @@ def weights_like(weights: Tensor, losses: Tensor, argument: str = "sample_weight
     Keras would align weights of the batch's rows with the last axis.
 
     Args:
-        weights: a number, or of the shape (batch, ...) of the losses, of which axes may be left
+        weights: a number, or of the shape (batch, ...) of the losses, whose axes may be left
             out at the end, or be there as 1.
         losses: (batch, ...).
         argument: the name of the weights.

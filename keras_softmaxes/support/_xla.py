@@ -2,12 +2,15 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import keras
 
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
 
-def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+
+def xla_compiled(function: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
     """Fuse a pure function of tensors into one kernel, where that is possible.
 
     On TensorFlow the function, and so its gradient, is compiled by XLA, whatever surrounds it:
@@ -36,8 +39,9 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     kernel = tf.function(function, jit_compile=True, autograph=False)
 
     @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return (function if is_compiled() else kernel)(*args, **kwargs)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
+        value: Value = (function if is_compiled() else kernel)(*args, **kwargs)
+        return value
 
     return call
 
@@ -45,7 +49,7 @@ def xla_compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def xla_compiled_with_gradient(function: Callable[..., Any]) -> Callable[..., Any]:
     """Fuse a function and its gradient into one kernel, where that is possible.
 
-    `xla_compiled` makes two, of which the first hands every intermediate result to the second
+    `xla_compiled` makes two kernels, and the first hands every intermediate result to the second
     through memory. It is for functions whose results each depend on tensors of their own alone: the
     loss of an example on its scores, the mask of a class on its logit. What arrives at a result is
     then multiplied with its part of the gradient. The gradient can be differentiated once more.
