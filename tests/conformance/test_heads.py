@@ -58,7 +58,7 @@ SETTINGS = {
         "form": "sigmoids",
         **LINEAR,
     },
-    ks.layers.Sparsemax: {"scale": 0.5, **LINEAR},
+    ks.layers.Sparsemax: {"temperature": 2.0, **LINEAR},
 }
 EXPORTED = [
     each

@@ -2,27 +2,48 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from numerics import value_and_gradients
 
 import keras_softmaxes as ks
+from keras_softmaxes.ops._sparsemax import tempered
 
 
-@pytest.mark.parametrize(("units", "scale"), [(2, 1.0), (10, 1.0), (19, 0.5), (91, 0.1)])
-def test_the_logits_of_many_classes_are_scaled_down(units, scale):
-    features = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+def random(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+@pytest.mark.parametrize(("units", "temperature"), [(2, 1), (10, 1), (19, 2), (91, 10)])
+def test_the_temperature_grows_with_the_classes(units, temperature):
+    features = random(4, 6)
     head = ks.layers.Sparsemax(units, kernel_initializer="glorot_uniform")
     outputs = head(features)
-    logits = scale * ops.convert_to_numpy(head.logits(features))
+    logits = ops.convert_to_numpy(head.logits(features)) / temperature
     np.testing.assert_allclose(outputs["logits"], logits, rtol=1e-6)
     np.testing.assert_array_equal(outputs["probabilities"], ks.ops.sparsemax(outputs["logits"]))
 
 
-def test_a_scale_of_ones_own():
-    features = np.ones((2, 3), "float32")
-    head = ks.layers.Sparsemax(100, scale=2.0, bias_initializer="ones")
-    np.testing.assert_array_equal(head(features)["logits"], np.full((2, 100), 2, "float32"))
+def test_a_temperature_of_ones_own():
+    head = ks.layers.Sparsemax(100, temperature=0.5, bias_initializer="ones")
+    logits = head(np.ones((2, 3), "float32"))["logits"]
+    np.testing.assert_array_equal(logits, np.full((2, 100), 2, "float32"))
 
 
-def test_its_gradient_is_that_of_the_loss():
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_its_gradient_is_that_of_the_fenchel_young_loss_of_its_temperature(temperature):
+    """T L(u / T) has the gradient sparsemax(u / T) - onehot(t) for the scores u."""
+    labels, scores = np.array([0, 2, 1]), random(3, 5)
+
+    def loss(scores):
+        return ks.ops.sparsemax_loss(labels, tempered(scores, temperature))
+
+    losses, (gradient,) = value_and_gradients(loss, [scores])
+    expected = ops.convert_to_numpy(ks.ops.sparsemax_loss(labels, scores / temperature)).sum()
+    np.testing.assert_allclose(losses, expected, rtol=1e-6)
+    expected = ops.convert_to_numpy(ks.ops.sparsemax(scores / temperature)) - np.eye(5)[labels]
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+def test_its_loss_is_that_of_sparsemax():
     head = ks.layers.Sparsemax(3)
     assert isinstance(head.default_loss(), ks.losses.SparsemaxLoss)
     outputs = {"logits": ops.array([[1.0, 0.5, -1.0]]), "probabilities": ops.zeros((1, 3))}
@@ -30,16 +51,16 @@ def test_its_gradient_is_that_of_the_loss():
 
 
 @pytest.mark.slow
-def test_many_classes_are_learned_where_unscaled_logits_collapse():
+def test_many_classes_are_learned_where_the_papers_temperature_fails():
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(200), 8)
     x = (rng.normal(size=(200, 24))[y] + rng.normal(size=(len(y), 24))).astype("float32")
 
-    def accuracy(scale):
+    def accuracy(temperature):
         keras.utils.set_random_seed(0)
         hidden = [keras.layers.Dense(64, "relu") for _ in range(3)]
         network = keras.Sequential([keras.Input((24,)), *hidden])
-        model = ks.models.Classifier(network, ks.layers.Sparsemax(200, scale))
+        model = ks.models.Classifier(network, ks.layers.Sparsemax(200, temperature))
         model.compile(keras.optimizers.Adam(0.02), metrics=["accuracy"])
         return model.fit(x, y, batch_size=64, epochs=20, verbose=0).history["accuracy"][-1]
 
