@@ -69,11 +69,6 @@ def _from_zeros(classes: int) -> keras.layers.Dense:
     return keras.layers.Dense(classes, kernel_initializer="zeros")
 
 
-def _small_from_zeros(classes: int) -> keras.Layer:
-    """Return logits that spread over as little as suits sparsemax, whose supports are else tiny."""
-    return keras.Sequential([_from_zeros(classes), keras.layers.Rescaling(9 / (classes - 1))])
-
-
 def _beside_large_margin(method: methods.Method) -> methods.Method:
     """Return the method with the large margin on its logits added to its loss."""
 
@@ -110,10 +105,8 @@ METHODS = {
     "lsoftmax": _lsoftmax,
     "lsoftmax_large_margin": _beside_large_margin(_lsoftmax),
     "modified_large_margin": _plain("Modified + large margin", partial(_margin, bias=1.0)),
-    "sparsemax": replace(_sparsemax, head=_from_zeros),
-    "sparsemax_small": replace(
-        _sparsemax, title="Sparsemax, logits times 9 / (K - 1)", head=_small_from_zeros
-    ),
+    "sparsemax": replace(_sparsemax, head=ks.layers.Sparsemax),
+    "sparsemax_unscaled": replace(_sparsemax, title="Sparsemax, unscaled", head=_from_zeros),
     **{
         f"smoothing_{rate:g}": _plain(
             f"Label smoothing {rate:g}", partial(_margin, weight=0.0, label_smoothing=rate)

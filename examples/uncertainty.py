@@ -3,6 +3,7 @@
     python examples/uncertainty.py --dataset digits
     python examples/uncertainty.py --dataset mnist --data-dir ~/datasets
     python examples/uncertainty.py --dataset fashion_mnist --data-dir ~/datasets
+    python examples/uncertainty.py --dataset tiny_imagenet_100x32 --data-dir ~/datasets
 
 Five trainings, softmax, the large margin, DropMax, dropout and a bag of five softmax networks, give
 seven outputs: DropMax's probabilities and their Monte Carlo mean, dropout's one network and its
@@ -18,7 +19,7 @@ and draws reliability diagrams and risk-coverage curves.
 import argparse
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,6 @@ from sklearn.metrics import roc_auc_score
 
 import keras_softmaxes as ks
 
-BATCH_SIZE = 64
-LEARNING_RATE = 1e-3
 SAMPLES = 100  # of DropMax's masks and of dropout's
 BAGGED = 5
 OUTLIERS = 2000
@@ -60,19 +59,38 @@ class Recipe:
         validation_size: how many images of the training set after these fit the temperature.
         epochs: of the training.
         outliers: the dataset whose test images the models should not be sure of, or None.
+        batch_size: of the training.
+        learning_rate: at its start; it goes to 0 by a cosine.
+        optimizer: builds the optimizer, from the learning rate.
+        head: settings of each head.
     """
 
     network: Network
     train_size: int
     validation_size: int
     epochs: int
-    outliers: str | None
+    outliers: str | None = None
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    optimizer: Callable[..., keras.Optimizer] = keras.optimizers.Adam
+    head: dict[str, Any] = field(default_factory=dict)
 
 
 RECIPES = {
-    "digits": Recipe(networks.small_convnet, 300, 300, 60, None),
+    "digits": Recipe(networks.small_convnet, 300, 300, 60),
     "mnist": Recipe(networks.batch_normalised_convnet, 1000, 1000, 40, "fashion_mnist"),
     "fashion_mnist": Recipe(networks.batch_normalised_convnet, 5000, 1000, 10, "mnist"),
+    # As examples/many_classes.py learns it.
+    "tiny_imagenet_100x32": Recipe(
+        networks.batch_normalised_convnet,
+        10_000,
+        5000,
+        12,
+        batch_size=128,
+        learning_rate=0.1,
+        optimizer=partial(keras.optimizers.SGD, momentum=0.9),
+        head={"kernel_initializer": "zeros"},
+    ),
 }
 # The outputs that each training gives.
 OUTPUTS = {
@@ -131,15 +149,15 @@ def main() -> None:
         "test_size": len(splits.test[1]),
         "outliers": recipe.outliers,
         "epochs": args.epochs,
-        "batch_size": BATCH_SIZE,
-        "learning_rate": LEARNING_RATE,
+        "batch_size": recipe.batch_size,
+        "learning_rate": recipe.learning_rate,
         "samples": SAMPLES,
         "bagged": BAGGED,
     }
     runs = Runs(args.out or f"results/uncertainty/{args.dataset}", settings)
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
-        fit = partial(trained, recipe.network, epochs=args.epochs, callbacks=callbacks)
+        fit = partial(trained, recipe, epochs=args.epochs, callbacks=callbacks)
         predict = predictor(method, splits.train, fit, seed)
         found = {
             f"{output} {part}": probabilities
@@ -224,18 +242,21 @@ def predictor(
 
 
 def trained(
-    network: Network,
+    recipe: Recipe,
     method: str,
     x: np.ndarray,
     y: np.ndarray,
     epochs: int,
     callbacks: list[keras.callbacks.Callback],
 ) -> keras.Model:
-    model = methods.build(methods.METHODS[method], network, x.shape[1:], int(y.max()) + 1)
-    steps = math.ceil(len(y) / BATCH_SIZE) * epochs
-    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
-    methods.METHODS[method].compile(model, keras.optimizers.Adam(schedule))
-    model.fit(x, y, batch_size=BATCH_SIZE, epochs=epochs, callbacks=callbacks, verbose=0)
+    classes = int(y.max()) + 1
+    model = methods.build(
+        methods.METHODS[method], recipe.network, x.shape[1:], classes, **recipe.head
+    )
+    steps = math.ceil(len(y) / recipe.batch_size) * epochs
+    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+    methods.METHODS[method].compile(model, recipe.optimizer(schedule))
+    model.fit(x, y, batch_size=recipe.batch_size, epochs=epochs, callbacks=callbacks, verbose=0)
     return model
 
 
@@ -268,7 +289,8 @@ def read(folder: Path, method: str, output: str, seeds: Iterable[int]) -> list[P
 
 def calibrated(predictions: Predictions, splits: Splits) -> Predictions:
     """Return the predictions with the temperature that fits the validation images best."""
-    identity = keras.Sequential([keras.Input((10,)), keras.layers.Activation("linear")])
+    shape = predictions["validation"].shape[1:]
+    identity = keras.Sequential([keras.Input(shape), keras.layers.Activation("linear")])
     model = ks.models.calibrate(identity, predictions["validation"], splits.validation[1])
     after = {part: model.predict(each, verbose=0) for part, each in predictions.items()}
     temperature = model.get_layer("calibration").temperature

@@ -37,8 +37,9 @@ def _reliability(
     forms: Forms, labels: np.ndarray, titles: dict[str, str], title: str, path: Path
 ) -> None:
     """Draw accuracy against confidence, the examples of all seeds together."""
+    width = max(2 * len(forms), 10)  # which the title needs
     figure, grid = plt.subplots(
-        2, len(forms), figsize=(2 * len(forms), 4.4), sharex=True, sharey=True, layout="constrained"
+        2, len(forms), figsize=(width, 4.4), sharex=True, sharey=True, layout="constrained"
     )
     for column, (output, of_form) in zip(grid.T, forms.items(), strict=True):
         for axes, (form, of_seeds) in zip(column, of_form.items(), strict=True):

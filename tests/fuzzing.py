@@ -199,6 +199,7 @@ SETTINGS = {
     "measure": ["aurc", "augrc", "coverage"],
     "maximum": [0.0, 1.0, 1e4],
     "mean": [0.0, -2.0],
+    "multi_label": [False, True],
     "non_target_weight": [1.0, 0.0, 0.01],
     "non_targets": [9.0, 1.0, None],
     "norm": [None, "l1"],
@@ -246,6 +247,7 @@ GIVEN = {
     "NormConstraint": {"layer": keras.layers.Dense},
     "PairedGSoftmax": {"units": 3},
     "ParameterTying": {"first": keras.layers.Dense, "second": keras.layers.Dense},
+    "Sparsemax": {"units": 3},
     "WeightNoise": {"layer": keras.layers.Dense},
     "WeightedSum": {
         "losses": [ks.losses.LSoftmaxLoss(), ks.losses.LargeMarginDivergence()],

@@ -140,6 +140,14 @@ def uncertainty(dataset):
         yield [*row, mean_of(calibrated, "temperature", 2)]
 
 
+def margins():
+    """Return the large margin's ratios to softmax, each with its temperature, by dataset."""
+    for dataset in ("digits", "mnist", "fashion_mnist", "tiny_imagenet_100x32"):
+        outputs = read(f"uncertainty/{dataset}/results.json")["outputs"]
+        measures = ("negative_log_likelihood", "aurc")
+        yield [ratio_of(outputs, "large_margin", measure) for measure in measures]
+
+
 def outliers(dataset):
     """Return how well each output tells images of another dataset, and with a temperature."""
     for forms in read(f"uncertainty/{dataset}/results.json")["outputs"].values():
@@ -193,8 +201,10 @@ TABLES = {
     ("uncertainty", 0): lambda: list(uncertainty("digits")),
     ("uncertainty", 1): lambda: list(uncertainty("mnist")),
     ("uncertainty", 2): lambda: list(uncertainty("fashion_mnist")),
-    ("uncertainty", 3): lambda: list(outliers("mnist")),
-    ("uncertainty", 4): lambda: list(outliers("fashion_mnist")),
+    ("uncertainty", 3): lambda: list(uncertainty("tiny_imagenet_100x32")),
+    ("uncertainty", 4): lambda: list(margins()),
+    ("uncertainty", 5): lambda: list(outliers("mnist")),
+    ("uncertainty", 6): lambda: list(outliers("fashion_mnist")),
     ("many_classes", 0): lambda: methods("many_classes/omniglot_964x28/results.json"),
     ("many_classes", 1): lambda: methods("many_classes/tiny_imagenet_100x32/results.json"),
     ("many_classes", 2): lambda: methods("many_classes/validation/results.json"),

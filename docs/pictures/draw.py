@@ -234,10 +234,10 @@ def lsoftmax(flow: Axes, plot: Axes) -> None:
 def sparsemax(flow: Axes, plot: Axes) -> None:
     boxes = {
         "network": (0.9, 2.0, "network", NETWORK),
-        "z": (3.5, 2.0, "Dense(classes):\nlogits z", NETWORK),
+        "z": (3.5, 2.0, "logits z, scaled for\nmany classes", HEAD),
         "loss": (7.0, 2.8, "training: SparsemaxLoss", LOSS),
         "label": (7.0, 3.7, "label y", DATA),
-        "served": (7.0, 0.9, "served: Activation(ks.ops.sparsemax)\nmax(z − τ, 0)", HEAD),
+        "served": (7.0, 0.9, "served: max(z − τ, 0)", HEAD),
     }
     draw_flow(flow, boxes, [("network", "z"), ("z", "loss"), ("label", "loss"), ("z", "served")])
     logits = np.array([[1.2, 0.9, 0.2, -0.2, -0.6, -1.0]], "float32")

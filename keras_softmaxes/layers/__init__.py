@@ -13,4 +13,5 @@ from ._many_classes import ManyClasses as ManyClasses
 from ._norm_constraint import NormConstraint as NormConstraint
 from ._paired_gsoftmax import PairedGSoftmax as PairedGSoftmax
 from ._parameter_tying import ParameterTying as ParameterTying
+from ._sparsemax import Sparsemax as Sparsemax
 from ._weight_noise import WeightNoise as WeightNoise

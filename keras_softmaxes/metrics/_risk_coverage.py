@@ -28,11 +28,15 @@ class RiskCoverage(KeptRows):
     with the largest probability as the confidence; `keras_softmaxes.ops.risk_coverage` has the
     formulas and takes any other confidence. The first two are the lower the better, between 0 and
     1. They count wrong answers and their order alone: any temperature leaves the order within an
-    example, but not that of the examples, so that it may change them a little.
+    example, but not that of the examples, so that it may change them a little. Of several labels an
+    example they are not defined.
 
     Exact, and the same however the examples are split into batches or between the replicas of a
     `tf.distribute` strategy. A ranking needs all confidences: they are kept until `reset_state`, 12
     bytes an example, and ranked again at each `result`, which Keras asks for after each batch.
+    Before the first example the result is 0, as metrics of Keras are. "coverage" is
+    torch-uncertainty's `CovAtxRisk`, but 0 where no example may be answered, in place of NaN; of
+    its areas the op's docstring tells.
 
     Args:
         measure: "aurc", "augrc" or "coverage".
@@ -44,12 +48,14 @@ class RiskCoverage(KeptRows):
     Call arguments:
         y_true: (...) or (..., 1) integers, or (..., classes) one-hot, `...` being any shape.
         y_pred: probabilities, (..., classes).
-        sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,).
+        sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,), at
+            least 0.
 
     Raises:
         ValueError: another measure, a risk outside of [0, 1], a capacity that is not an integer of
             at least 1; labels out of range or of neither form; rows that are no probabilities of
-            two classes or more, as logits are not; more examples than the capacity. In a graph, as
+            two classes or more, as logits are not; weights below 0 or not
+            finite; more examples than the capacity. In a graph, as
             in `fit`, TensorFlow raises InvalidArgumentError for values; inside XLA or `jax.jit`,
             where nothing can be raised, they make the result NaN.
 
@@ -82,15 +88,15 @@ class RiskCoverage(KeptRows):
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:
         """Keep the confidences of a batch."""
         classes, probabilities, weights = read_examples(y_true, y_pred, sample_weight)
-        confidences, hits = judged_columns(classes, probabilities, class_wise=False)
-        self.keep(ops.concatenate([confidences, 1 - hits, ops.expand_dims(weights, 1)], axis=1))
+        columns = judged_columns(classes, probabilities, weights, class_wise=False)
+        self.keep(ops.concatenate(columns, axis=1))
 
     def result(self) -> Tensor:
         """Return the measure of the examples so far, 0 before the first."""
         if self.rows is None:
             return ops.zeros((), dtype=self.dtype)
-        confidence, wrong, weights = ops.unstack(ops.copy(self.rows), 3, axis=1)
-        curve = risk_coverage_of(wrong, confidence, weights)
+        confidence, hits, weights = ops.unstack(ops.copy(self.rows), 3, axis=1)
+        curve = risk_coverage_of(1 - hits, confidence, weights)
         if self.measure != "coverage":
             return self.of_kept(curve[self.measure])
         allowed = ops.where(curve["risk"] <= self.risk, curve["coverage"], 0)

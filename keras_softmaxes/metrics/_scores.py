@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from ..support._arguments import Choice, Tensor, check_rows, invalid
-from ..support._labels import class_indices
-from ..support._tensors import at_least_float32, read_logits, read_probabilities, weights_like
+from ..support._arguments import Choice, Tensor, check_rows, checked, invalid
+from ..support._labels import MISSING, class_indices, multi_hot_or_missing
+from ..support._tensors import at_least_float32, read_logits, read_probabilities, weights_of
 
 
 def check_average(average: Choice | None, choices: tuple[str, ...]) -> Choice | None:
@@ -47,7 +47,7 @@ def read_examples(
         y_true: (...) or (..., 1) integers, or (..., classes) one-hot.
         y_pred: probabilities, (..., classes).
         sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,), a
-            number, or None for 1.
+            number, or None for 1, at least 0.
 
     Returns:
         (examples,), (examples, classes) and (examples,). What has no weight is equally likely to be
@@ -57,9 +57,39 @@ def read_examples(
         ValueError: shapes or values that do not fit.
     """
     scores = read_logits("y_pred", y_pred)
-    weights = ops.ones_like(scores[..., 0])
-    if sample_weight is not None:
-        weights = weights * weights_like(sample_weight, weights)
+    weights = weights_of(sample_weight, scores[..., 0])
     probabilities = read_probabilities("y_pred", y_pred, weights)
     labels = ops.reshape(class_indices(y_true, scores), (-1,))
     return labels, ops.reshape(probabilities, (-1, scores.shape[-1])), ops.reshape(weights, (-1,))
+
+
+def read_labelled(
+    y_true: Tensor, y_pred: Tensor, sample_weight: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the labels, probabilities and weights of a batch of several labels an example.
+
+    Args:
+        y_true: (..., labels), of zeros and ones, and NaN where a label is missing.
+        y_pred: probabilities of the labels, (..., labels).
+        sample_weight: as for `read_examples`.
+
+    Returns:
+        Three tensors (examples, labels). A label that is missing has no weight, and what has none
+        the probability 0, NaN though it may be.
+
+    Raises:
+        ValueError: shapes or values that do not fit.
+    """
+    scores = read_logits("y_pred", y_pred)
+    present = multi_hot_or_missing(y_true, scores)
+    weights = ops.expand_dims(weights_of(sample_weight, scores[..., 0]), axis=-1)
+    weights = ops.where(present == MISSING, 0, weights)
+    scores = ops.where(weights == 0, 0, scores)
+    readable = (scores >= 0) & (scores <= 1)
+    expected = "probabilities of the labels, from 0 to 1"
+    scores = checked(scores, readable | ops.isnan(scores), "y_pred", expected, scores)
+    scores = ops.where(readable, scores, float("nan"))
+    present, scores, weights = (
+        ops.reshape(each, (-1, scores.shape[-1])) for each in (present, scores, weights)
+    )
+    return present, scores, weights

@@ -15,8 +15,9 @@ from ..layers._calibration import (
 )
 from ..support._arguments import Tensor, check_choice, check_integer, invalid
 from ..support._labels import class_indices
-from ..support._tensors import at_least_float32
+from ..support._tensors import read_logits, weights_of
 from ._classifier import Classifier
+from ._draws import count_of
 
 METHODS = ("temperature", "vector")
 LEAST, MOST = 1e-2, 1e2  # that 1 / T may be
@@ -29,6 +30,7 @@ def calibrate(
     y: Any,
     method: Literal["temperature", "vector"] = "temperature",
     batch_size: int = 256,
+    sample_weight: Any = None,
 ) -> keras.Model:
     """Calibrate the probabilities of a trained model on validation data.
 
@@ -48,13 +50,18 @@ def calibrate(
 
     Args:
         model: a trained model: a `keras_softmaxes.models.Classifier`, or any Keras model with one
-            output, class probabilities, or logits. Which of the two is told by the outputs of x:
-            numbers of at least 0 that sum to 1 are probabilities.
+            output, class probabilities, or logits, (count, ..., classes). Which of the two is told
+            by the outputs of x: numbers of at least 0 that sum to 1 are probabilities, and others
+            logits. It calibrates one class an example: outputs that all are from 0 to 1, as of
+            sigmoids, raise; logits of several labels look like those of classes, and raise where
+            their labels are not one-hot.
         x: validation inputs as `model.predict` takes them, but not in batches.
         y: their labels, (...) or (..., 1) integers, or (..., classes) one-hot. The outputs of all
             are held at once.
         method: "temperature" or "vector".
         batch_size: examples that are predicted at once.
+        sample_weight: weights of the examples in the likelihood, (...), or of the rows of x,
+            (count,), at least 0; None is 1.
 
     Returns:
         A model of the same kind, not compiled: a `Classifier`, or a model of probabilities or of
@@ -64,9 +71,11 @@ def calibrate(
         `get_layer("calibration").temperature` of another model.
 
     Raises:
-        ValueError: another method; batch_size that is not an integer of at least 1; a model of
-            several outputs, or of several labels an example; outputs that are not finite; labels
-            out of range or of neither form; no examples.
+        ValueError: another method; x that is not made of arrays of one length, or has no examples;
+            batch_size that is not an integer of at least 1; a model of several outputs, as one by
+            tiles is, of a single class, or of several labels an example; outputs that are not
+            finite; labels out of range or of neither form; weights of another shape, below 0, or
+            all 0.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -82,12 +91,12 @@ def calibrate(
     """
     check_choice("method", method, METHODS)
     outputs = predicted(model, x, batch_size)
-    check_integer("len(x)", len(outputs), least=1)
     from_logits = gives_logits(model, outputs)
     labels = ops.convert_to_numpy(class_indices(y, outputs)).ravel()
+    shares = _shares(sample_weight, outputs[..., 0])
     scores = ops.convert_to_numpy(deviations(outputs, from_logits))
     scores = scores.reshape(len(labels), -1).astype("float64")
-    rate = fitted_rate(scores, labels)
+    rate = fitted_rate(scores, labels, shares)
     layer = (Temperature if method == "temperature" else VectorScaling)(
         from_logits=from_logits, name="calibration"
     )
@@ -95,25 +104,37 @@ def calibrate(
     if method == "temperature":
         layer.temperature.assign(1 / rate)
     else:
-        scale, bias = fitted_vectors(scores, labels, rate)
+        scale, bias = fitted_vectors(scores, labels, shares, rate)
         layer.scale.assign(scale)
         layer.bias.assign(bias)
     return _followed(model, layer, x)
 
 
-def predicted(model: keras.Model, x: Any, batch_size: int) -> Tensor:
-    """Return the probabilities or logits of a model, (count, ..., classes), in float32 or more."""
+def predicted(model: keras.Model, x: Any, batch_size: int, argument: str = "x") -> Tensor:
+    """Return the probabilities or logits of a model, (count, ..., classes), in float32 or more.
+
+    Args:
+        model: a model.
+        x: an array, or any structure of arrays, (count, ...) each.
+        batch_size: examples that are predicted at once.
+        argument: the name of x.
+
+    Raises:
+        ValueError: another x, or one without examples; a batch_size that is not an integer of at
+            least 1; a model whose output is not one tensor of finite numbers for two classes or
+            more.
+    """
     check_integer("batch_size", batch_size, least=1)
-    shapes = [tuple(getattr(array, "shape", ())) for array in keras.tree.flatten(x)]
-    if any(not shape or shape[0] == 0 for shape in shapes):
-        expected = "an array, or a structure of arrays, of at least one example"
-        raise invalid("x", expected, f"{type(x).__name__} of the shapes {shapes}")
+    count_of(argument, x, "an array, or a structure of arrays, not in batches")
     outputs = model.predict(x, batch_size=batch_size, verbose=0)
     if keras.tree.is_nested(outputs):
-        raise invalid("model", "a model with one output", model.name)
-    outputs = at_least_float32(outputs)
+        expected = "a model with one output"
+        if isinstance(model, Classifier):
+            expected = "a head of all probabilities, as `ManyClasses(classes, dense=True)`"
+        raise invalid("model", expected, f"{model.name!r}, of {len(outputs)} outputs")
+    outputs = read_logits("model(x)", outputs)
     if not bool(ops.all(ops.isfinite(outputs))):
-        raise invalid("model", "a model whose outputs for `x` are finite", model.name)
+        raise invalid("model", f"a model whose outputs for `{argument}` are finite", model.name)
     return outputs
 
 
@@ -121,30 +142,46 @@ def gives_logits(model: keras.Model, outputs: Tensor) -> bool:
     """Tell whether outputs are logits, which numbers of at least 0 that sum to 1 are not.
 
     Raises:
-        ValueError: a classifier of several labels, whose probabilities do not sum to 1.
+        ValueError: a classifier of several labels, whose probabilities do not sum to 1; outputs of
+            another model that all are in [0, 1], as of sigmoids, but do not sum to 1.
     """
-    off = ops.max(ops.abs(ops.sum(outputs, axis=-1) - 1))
-    is_distribution = bool(ops.min(outputs) >= 0) and bool(off <= 1e-2)
-    if isinstance(model, Classifier) and not is_distribution:
-        expected = "a head of classes, one an example, whose probabilities sum to 1"
-        raise invalid("model", expected, f"{model.head.name!r}, off by {off}")
-    return not is_distribution
+    sums, least, most = ops.sum(outputs, axis=-1), ops.min(outputs), ops.max(outputs)
+    if bool(least >= 0) and bool(ops.max(ops.abs(sums - 1)) <= 1e-2):
+        return False
+    if isinstance(model, Classifier) or (least >= 0 and most <= 1):
+        expected = (
+            "logits, or probabilities of one class an example, which sum to 1 (those of several "
+            "labels do not)"
+        )
+        found = f"outputs from {least} to {most} that sum to {ops.min(sums)} to {ops.max(sums)}"
+        raise invalid("model", expected, f"{model.name!r}, of {found}")
+    return True
 
 
-def fitted_rate(scores: np.ndarray, labels: np.ndarray) -> float:
+def _shares(sample_weight: Any, examples: Tensor) -> np.ndarray:
+    """Return the weights of examples, (examples,), as shares of all, in float64."""
+    weights = ops.convert_to_numpy(weights_of(sample_weight, examples)).ravel().astype("float64")
+    if not weights.any():
+        raise invalid("sample_weight", "a weight above 0", "0 alone")
+    shares: np.ndarray = weights / weights.sum()
+    return shares
+
+
+def fitted_rate(scores: np.ndarray, labels: np.ndarray, shares: np.ndarray) -> float:
     """Return 1 / T of the lowest negative log-likelihood, by Newton's method within a bracket.
 
     Args:
         scores: z, (examples, classes), of float64.
         labels: (examples,).
+        shares: their weights, (examples,), which sum to 1.
     """
     target = np.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
     low, high, rate = LEAST, MOST, 1.0
     for _ in range(STEPS):
         p = _softmax(rate * scores)
         mean = np.sum(p * scores, axis=1)
-        slope = np.mean(mean - target)
-        curvature = np.mean(np.sum(p * (scores - mean[:, None]) ** 2, axis=1))
+        slope = shares @ (mean - target)
+        curvature = shares @ np.sum(p * (scores - mean[:, None]) ** 2, axis=1)
         low, high = (low, rate) if slope > 0 else (rate, high)
         step = rate - slope / curvature if curvature else high
         following = float(step if low < step < high else np.sqrt(low * high))
@@ -155,7 +192,7 @@ def fitted_rate(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def fitted_vectors(
-    scores: np.ndarray, labels: np.ndarray, rate: float
+    scores: np.ndarray, labels: np.ndarray, shares: np.ndarray, rate: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the scales and biases of the lowest negative log-likelihood, by Newton's method.
 
@@ -163,21 +200,21 @@ def fitted_vectors(
     logarithm. Where classes can be told apart without an error the scales would grow for ever: it
     stops after a hundred steps.
     """
-    count, classes = scores.shape
+    classes = scores.shape[1]
     hot = np.eye(classes)[labels]
     parameters = np.stack([np.full(classes, rate), np.zeros(classes)])
 
     def loss(parameters: np.ndarray) -> float:
         z = parameters[0] * scores + parameters[1]
-        return float(np.mean(_log_sum_exp(z) - np.sum(hot * z, axis=1)))
+        return float(shares @ (_log_sum_exp(z) - np.sum(hot * z, axis=1)))
 
     now = loss(parameters)
     for _ in range(STEPS):
         p = _softmax(parameters[0] * scores + parameters[1])
-        slope = np.stack([np.mean((p - hot) * scores, axis=0), np.mean(p - hot, axis=0)])
+        slope = np.stack([shares @ ((p - hot) * scores), shares @ (p - hot)])
         moments = np.concatenate([p * scores, p], axis=1)
-        blocks = [[np.diag(np.mean(p * scores**k, axis=0)) for k in (i, i - 1)] for i in (2, 1)]
-        hessian = np.block(blocks) - moments.T @ moments / count
+        blocks = [[np.diag(shares @ (p * scores**k)) for k in (i, i - 1)] for i in (2, 1)]
+        hessian = np.block(blocks) - moments.T @ (shares[:, None] * moments)
         step = np.linalg.lstsq(hessian, slope.ravel(), rcond=1e-10)[0].reshape(2, classes)
         lengths = (0.5**halvings for halvings in range(30))
         tried = ((loss(each), each) for each in (parameters - t * step for t in lengths))

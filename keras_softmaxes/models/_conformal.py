@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..support._arguments import check_choice, check_integer, check_seed, check_share
+from ..support._arguments import check_choice, check_seed, check_share, invalid
 from ..support._labels import class_indices
 from ._calibration import gives_logits, predicted
 
@@ -47,9 +47,10 @@ def conformal_sets(
     Args:
         model: a `keras_softmaxes.models.Classifier`, or any Keras model with one output of class
             probabilities, or of logits, of which the softmax is taken.
-        x: inputs as `model.predict` takes them.
-        calibration: inputs and their labels, (...) or (..., 1) integers, or (..., classes) one-hot,
-            which the model was not trained on, in place of a validation set.
+        x: inputs as `model.predict` takes them, but not in batches.
+        calibration: a tuple of inputs, likewise, and their labels, (...) or (..., 1) integers, or
+            (..., classes) one-hot, which the model was not trained on, in place of a validation
+            set.
         coverage: the probability, in (0, 1). With n below coverage / (1 - coverage) examples each
             set is that of all classes.
         score: "lac" (least ambiguous classifiers) or "aps" (adaptive prediction sets).
@@ -60,9 +61,10 @@ def conformal_sets(
         A dict: "sets", booleans as a NumPy array (count, ..., classes), and "threshold", q.
 
     Raises:
-        ValueError: a coverage outside of (0, 1); another score; a model of several outputs, of
+        ValueError: a coverage outside of (0, 1); another score; inputs that are not made of arrays
+            of one length, or have no examples; a model of several outputs, as one by tiles is, of
             several labels an example, or of outputs that are not finite; labels out of range or of
-            neither form; no calibration examples.
+            neither form.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -84,10 +86,13 @@ def conformal_sets(
     # Keras's generator takes the seed that is not given from `set_random_seed`.
     state = keras.random.SeedGenerator(check_seed(seed)).state
     rng = np.random.default_rng(int(ops.convert_to_numpy(state)[0]))
-    outputs = predicted(model, calibration[0], batch_size)
+    if not isinstance(calibration, tuple | list) or len(calibration) != 2:
+        expected = "a tuple of inputs and labels, each in arrays"
+        raise invalid("calibration", expected, type(calibration).__name__)
+    inputs, labels = calibration
+    outputs = predicted(model, inputs, batch_size, "calibration[0]")
     from_logits = gives_logits(model, outputs)
-    labels = ops.convert_to_numpy(class_indices(calibration[1], outputs))
-    check_integer("len(calibration)", labels.size, least=1)
+    labels = ops.convert_to_numpy(class_indices(labels, outputs))
 
     def scores(outputs: Any) -> np.ndarray:
         outputs = ops.softmax(outputs, axis=-1) if from_logits else outputs

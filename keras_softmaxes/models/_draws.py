@@ -26,17 +26,30 @@ def batches_of(x: Any, batch_size: int) -> Iterator[Any]:
         for batch in x:
             yield keras.utils.unpack_x_y_sample_weight(batch)[0]
         return
-    arrays = keras.tree.flatten(x)
-    if not arrays or not all(getattr(array, "shape", ()) for array in arrays):
-        expected = "an array, a structure of arrays, or a `tf.data.Dataset` of batches"
-        raise invalid("x", expected, type(x).__name__)
-    count, *others = (len(array) for array in arrays)
-    if set(others) - {count}:
-        raise invalid("x", "arrays of one length", f"lengths {[count, *others]}")
-    check_integer("len(x)", count, least=1)
-    for start in range(0, count, batch_size):
+    expected = "an array, a structure of arrays, or a `tf.data.Dataset` of batches"
+    for start in range(0, count_of("x", x, expected), batch_size):
         rows = slice(start, start + batch_size)
         yield keras.tree.map_structure(operator.itemgetter(rows), x)
+
+
+def count_of(argument: str, x: Any, expected: str) -> int:
+    """Return how many examples the inputs of a model hold, at least 1.
+
+    Args:
+        argument: their name.
+        x: an array, or any structure of arrays, (count, ...) each.
+        expected: what x may be, in words.
+
+    Raises:
+        ValueError: another x; arrays of unequal length, or without examples.
+    """
+    arrays = keras.tree.flatten(x)
+    if not arrays or not all(getattr(array, "shape", ()) for array in arrays):
+        raise invalid(argument, expected, type(x).__name__)
+    count, *others = (len(array) for array in arrays)
+    if set(others) - {count}:
+        raise invalid(argument, "arrays of one length", f"lengths {[count, *others]}")
+    return check_integer(f"len({argument})", count, least=1)
 
 
 def statistics(draw: Callable[[], Tensor], samples: int) -> tuple[Tensor, Tensor]:

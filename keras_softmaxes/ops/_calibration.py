@@ -16,6 +16,7 @@ from ..support._arguments import (
     check_integer,
     check_rows,
     invalid,
+    readable_weights,
     static_shape,
 )
 from ..support._labels import class_indices, one_hot_rows
@@ -53,8 +54,8 @@ def reliability(
 
     Raises:
         ValueError: shapes that do not agree; labels out of range; rows that are no probabilities;
-            bins that are not an integer of at least 1. In a graph TensorFlow raises
-            InvalidArgumentError for values; inside XLA or `jax.jit` they give NaN.
+            weights below 0; bins that are not an integer of at least 1. In a graph TensorFlow
+            raises InvalidArgumentError for values; inside XLA or `jax.jit` they give NaN.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -74,10 +75,10 @@ def reliability(
     probabilities = read_probabilities("probabilities", probabilities)
     check_rows("probabilities", probabilities)
     weights = read_weights(weights, probabilities)
-    confidences, hits = judged_columns(
-        class_indices(labels, probabilities), probabilities, class_wise
+    columns = judged_columns(
+        class_indices(labels, probabilities), probabilities, weights, class_wise
     )
-    sums = bin_sums(confidences, hits, weights, bins, adaptive)
+    sums = bin_sums(*columns, bins, adaptive)
     weight, surplus, hits = ops.unstack(sums if class_wise else sums[:, 0], 3)
     accuracy = ops.divide_no_nan(hits, weight)
     confidence = accuracy + ops.divide_no_nan(surplus, weight)
@@ -85,7 +86,10 @@ def reliability(
 
 
 def read_weights(weights: Tensor, examples: Tensor) -> Tensor:
-    """Return weights, (examples,), in the type of the examples, (examples, ...)."""
+    """Return weights, (examples,), in the type of the examples, (examples, ...).
+
+    A negative one that cannot be refused is NaN.
+    """
     weights = ops.convert_to_tensor(weights, dtype=examples.dtype)
     count = examples.shape[0]
     if count is None:
@@ -94,30 +98,33 @@ def read_weights(weights: Tensor, examples: Tensor) -> Tensor:
     shape = static_shape("weights", weights)
     if not agree(shape, (count,)):
         raise invalid("weights", f"shape ({count},), as there are examples", f"shape {shape}")
-    return weights
+    return readable_weights("weights", weights)
 
 
 def judged_columns(
-    classes: Tensor, probabilities: Tensor, class_wise: bool
-) -> tuple[Tensor, Tensor]:
-    """Return confidences and hits: of each class, or of the most likely one.
+    classes: Tensor, probabilities: Tensor, weights: Tensor, class_wise: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return confidences, hits and weights: of each class, or of the most likely one.
 
     Args:
         classes: (examples,) int32, as `class_indices` returns it.
         probabilities: (examples, classes).
+        weights: (examples,).
         class_wise: which of the two.
 
     Returns:
-        Two tensors (examples, columns). A label that could not be read makes both NaN.
+        Three tensors (examples, columns). A label that could not be read makes its confidences NaN.
     """
+    weights = ops.expand_dims(weights, axis=-1)
     if class_wise:
         hits = one_hot_rows(classes, probabilities)
-        return ops.where(ops.isnan(hits), hits, probabilities), hits
+        confidences = ops.where(ops.isnan(hits), hits, probabilities)
+        return confidences, hits, weights + ops.zeros_like(hits)
     confidences = largest(probabilities)
     likeliest = ops.cast(ops.argmax(probabilities, axis=-1), "int32")
     hits = ops.cast(ops.expand_dims(likeliest == classes, -1), probabilities.dtype)
     readable = ops.expand_dims(classes >= 0, -1)
-    return ops.where(readable, confidences, float("nan")), hits
+    return ops.where(readable, confidences, float("nan")), hits, weights
 
 
 def bin_sums(
@@ -128,13 +135,12 @@ def bin_sums(
     Args:
         confidences: (examples, columns).
         hits: (examples, columns).
-        weights: (examples,).
+        weights: (examples, columns).
         bins: their number.
         adaptive: whether they hold equal weight. If not, sums of batches add up.
     """
-    weights = ops.broadcast_to(ops.expand_dims(weights, -1), ops.shape(confidences))
     # What has no weight may hold NaN.
-    confidences, hits = (ops.where(weights > 0, each, 0) for each in (confidences, hits))
+    confidences, hits = (ops.where(weights == 0, 0, each) for each in (confidences, hits))
     sums = ops.stack([weights, weights * (confidences - hits), weights * hits])
     return (_equal_mass if adaptive else _equal_width)(confidences, sums, bins)
 
@@ -175,7 +181,7 @@ def _equal_mass(confidences: Tensor, sums: Tensor, bins: int) -> Tensor:
         return low + (high - low) * ops.divide_no_nan(mass - low[0], high[0] - low[0])
 
     steps = [running[:, 0], *(at(edge / bins) for edge in range(1, bins)), running[:, -1]]
-    unknown = ops.any(ops.isnan(confidences), axis=0)[:, None]
+    unknown = ops.any(ops.isnan(running[:, -1]), axis=0)[:, None]
     return ops.where(unknown, float("nan"), ops.diff(ops.stack(steps, axis=-1), axis=-1))
 
 

@@ -21,8 +21,8 @@ def risk_coverage(wrong: Tensor, confidence: Tensor, weights: Tensor) -> dict[st
 
     with a the accuracy and A the area under the ROC curve by which the confidence tells right from
     wrong. Examples of equal confidence share one rank, the last of theirs. (torch-uncertainty's
-    AURC takes the trapezoidal rule from the first example on, ( n AURC - (e(1) + e(n) / n) / 2 )
-    / (n - 1).)
+    areas begin at the first example, by the trapezoidal rule from there on: its AURC is
+    ( n AURC - (e(1) + e(n) / n) / 2 ) / (n - 1), its AUGRC ( n AUGRC - e(1) / (2 n) ) / (n - 1).)
 
     Args:
         wrong: 1 where the prediction is wrong, else 0, (examples,), a known number of them.
@@ -34,7 +34,9 @@ def risk_coverage(wrong: Tensor, confidence: Tensor, weights: Tensor) -> dict[st
         examples share one with the next; "aurc" and "augrc" are numbers, NaN where a confidence is.
 
     Raises:
-        ValueError: shapes that differ or are not (examples,).
+        ValueError: shapes that differ or are not (examples,); weights below 0. In a graph
+            TensorFlow raises InvalidArgumentError for these; inside XLA or `jax.jit` the areas are
+            NaN.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -60,8 +62,8 @@ def risk_coverage(wrong: Tensor, confidence: Tensor, weights: Tensor) -> dict[st
 def risk_coverage_of(wrong: Tensor, confidence: Tensor, weights: Tensor) -> dict[str, Tensor]:
     """Return `risk_coverage` of what was read."""
     # What has no weight comes last, and may hold NaN.
-    confidence = ops.where(weights > 0, confidence, float("-inf"))
-    wrong = ops.where(weights > 0, wrong, 0)
+    confidence = ops.where(weights == 0, float("-inf"), confidence)
+    wrong = ops.where(weights == 0, 0, wrong)
     order = ops.argsort(-confidence)
     ranked, errors, seen = (ops.take(each, order) for each in (confidence, wrong, weights))
     errors, seen = ops.cumsum(errors * seen), ops.cumsum(seen)
@@ -73,7 +75,7 @@ def risk_coverage_of(wrong: Tensor, confidence: Tensor, weights: Tensor) -> dict
     start = ops.zeros_like(coverage[:1])
     gained = ops.diff(ops.concatenate([start, coverage]))
     before = ops.concatenate([start, generalised])[: generalised.shape[0]]
-    unknown = ops.any(ops.isnan(confidence) | ops.isnan(wrong))
+    unknown = ops.any(ops.isnan(confidence) | ops.isnan(wrong) | ops.isnan(weights))
     areas = {
         "aurc": ops.sum(gained * risk),
         "augrc": ops.sum(gained * (generalised + before)) / 2,

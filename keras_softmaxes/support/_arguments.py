@@ -221,6 +221,16 @@ def positive_stddev(stddev: Tensor) -> Tensor:
     return ops.where(stddev > 0, stddev, float("nan"))
 
 
+def readable_weights(argument: str, weights: Tensor) -> Tensor:
+    """Return weights that are finite and at least 0; others are refused, or become NaN.
+
+    See `checked` for where they can be refused.
+    """
+    readable = (weights >= 0) & (weights < math.inf)
+    weights = checked(weights, readable, argument, "finite numbers of at least 0", weights)
+    return ops.where(readable, weights, float("nan"))
+
+
 def _valid(argument: str, value: Value, is_valid: bool, expected: str) -> Value:
     """Return the value of an argument that is valid."""
     if not is_valid:

@@ -6,7 +6,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from ._arguments import Tensor, alike, check_logits, checked, invalid, static_shape
+from ._arguments import (
+    Tensor,
+    alike,
+    check_logits,
+    checked,
+    invalid,
+    readable_weights,
+    static_shape,
+)
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -43,7 +51,7 @@ def read_probabilities(argument: str, probabilities: Tensor, weights: Tensor = N
     probabilities = read_logits(argument, probabilities)
     if weights is not None:
         even = ops.ones_like(probabilities) / probabilities.shape[-1]
-        counts = ops.expand_dims(weights > 0, axis=-1)
+        counts = ops.expand_dims(weights != 0, axis=-1)
         probabilities = ops.where(counts, probabilities, even)
     total = ops.sum(probabilities, axis=-1)
     readable = ops.all(probabilities >= 0, axis=-1) & (ops.abs(total - 1) <= 1e-2)
@@ -137,6 +145,24 @@ def weights_like(weights: Tensor, losses: Tensor, argument: str = "sample_weight
         expected = f"a number, or the shape ({sizes}) of the losses, or the first axes of it"
         raise invalid(argument, expected, f"a tensor of shape {shape}")
     return ops.reshape(weights, (*ops.shape(weights), *(1,) * missing))
+
+
+def weights_of(sample_weight: Tensor, examples: Tensor) -> Tensor:
+    """Return the weights of examples, in their shape and type.
+
+    Args:
+        sample_weight: finite numbers of at least 0, as for `weights_like`, or None for 1.
+        examples: (batch, ...).
+
+    Raises:
+        ValueError: weights of another shape or below 0. See `checked` for where their values can be
+            refused; elsewhere they become NaN.
+    """
+    weights = ops.ones_like(examples)
+    if sample_weight is None:
+        return weights
+    given = weights_like(sample_weight, weights)
+    return weights * readable_weights("sample_weight", given)
 
 
 def without_label_as_weight(labels: Any, sample_weight: Any, outputs: Any) -> tuple[Any, Any]:

@@ -58,6 +58,7 @@ SETTINGS = {
         "form": "sigmoids",
         **LINEAR,
     },
+    ks.layers.Sparsemax: {"scale": 0.5, **LINEAR},
 }
 EXPORTED = [
     each

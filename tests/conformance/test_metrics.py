@@ -68,14 +68,29 @@ def naive_brier_score(labels, probabilities):
     return np.mean(np.sum((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2, axis=1))
 
 
+def naive_brier_score_of_labels(labels, probabilities, multi_label):
+    """Where a label is missing there is no example of it."""
+    return np.nanmean((probabilities.astype("float64") - labels) ** 2)
+
+
 def naive_calibration_error(
-    labels, probabilities, norm="l1", adaptive=False, class_wise=False, bins=15
+    labels,
+    probabilities,
+    norm="l1",
+    adaptive=False,
+    class_wise=False,
+    multi_label=False,
+    bins=15,
 ):
     """A bin at a time; for those of equal weight each row is there once for each bin."""
-    hits = probabilities.argmax(axis=1) == labels
-    columns = [(probabilities.max(axis=1), hits)]
-    if class_wise:
+    if multi_label:
+        every = [(probabilities.ravel(), labels.ravel())]
+        columns = list(zip(probabilities.T, labels.T, strict=True)) if class_wise else every
+        columns = [(c[~np.isnan(hits)], hits[~np.isnan(hits)]) for c, hits in columns]
+    elif class_wise:
         columns = [(each, labels == k) for k, each in enumerate(probabilities.T)]
+    else:
+        columns = [(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)]
     errors = []
     for confidence, hits in columns:
         places = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -111,7 +126,7 @@ def of_probabilities(kind, naive, has_classes=False, **settings):
         lambda **arguments: kind(**settings, **arguments),
         partial(naive, **settings),
         has_classes,
-        "probabilities",
+        "several labels" if settings.get("multi_label") else "probabilities",
     )
 
 
@@ -132,7 +147,18 @@ CASES = {
         "logits",
     ),
     "brier_score": of_probabilities(ks.metrics.BrierScore, naive_brier_score),
+    "brier_score_of_labels": of_probabilities(
+        ks.metrics.BrierScore, naive_brier_score_of_labels, multi_label=True
+    ),
     "calibration_error": calibration_error(),
+    "calibration_error_of_labels": calibration_error(multi_label=True),
+    "calibration_error_of_labels_class_wise": calibration_error(multi_label=True, class_wise=True),
+    "calibration_error_of_labels_adaptive": calibration_error(
+        multi_label=True, adaptive=True, bins=5
+    ),
+    "calibration_error_of_labels_adaptive_class_wise": calibration_error(
+        multi_label=True, adaptive=True, class_wise=True, norm="max"
+    ),
     "calibration_error_l2_class_wise": calibration_error(norm="l2", class_wise=True, bins=4),
     "calibration_error_max": calibration_error(norm="max"),
     "calibration_error_adaptive": calibration_error(adaptive=True, bins=5),
@@ -268,12 +294,58 @@ def test_a_weight_counts_a_row_so_many_times(case):
     assert measured(case.make(), *batches) == pytest.approx(first, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if "_of_labels" in name])
+def test_labels_that_are_missing_are_as_if_absent(name):
+    """Whatever their probability."""
+    labels, scores = data_of(CASES[name], rows=100)
+    missing = np.random.default_rng(5).uniform(size=labels.shape) < 0.2
+    labels = np.where(missing, np.nan, labels)
+    expected = CASES[name].naive(labels, scores)
+    scores = np.where(missing, np.nan, scores)
+    halves = [(labels[:50], scores[:50]), (labels[50:], scores[50:])]
+    assert measured(CASES[name].make(), *halves) == pytest.approx(expected, abs=1e-6)
+
+
 @EACH
 def test_weights_of_another_shape_are_refused(case):
     labels, scores = data_of(case)
     for shape in ((ROWS - 1,), (1,), (1, ROWS), (ROWS, CLASSES), (ROWS, 1, 1)):
         with pytest.raises(ValueError, match="`sample_weight`"):
             case.make().update_state(labels, scores, np.ones(shape))
+
+
+@EACH
+def test_before_the_first_example_it_is_0(case):
+    metric = case.make()
+    assert measured(metric) == 0
+    empty = [each[:0] for each in data_of(case)]
+    assert measured(metric, empty) == 0
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name)
+        for name, case in CASES.items()
+        if case.measured == "probabilities"
+    ],
+)
+@pytest.mark.parametrize("weight", [-1.0, np.inf, np.nan])
+def test_weights_below_0_are_refused_or_make_the_result_nan(case, weight):
+    labels, scores = data_of(case)
+    weights = np.r_[np.ones(ROWS - 1), weight]
+    metric = case.make()
+    with pytest.raises(ValueError, match=r"`sample_weight`.*finite numbers of at least 0"):
+        metric.update_state(labels, scores, weights)
+    assert measured(metric) == 0
+    model = keras.Sequential([keras.Input((CLASSES,)), keras.layers.Activation("linear")])
+    model.compile(
+        loss="sparse_categorical_crossentropy", weighted_metrics=[metric], jit_compile=True
+    )
+    found = model.evaluate(
+        scores, labels, sample_weight=weights, batch_size=BATCH, verbose=0, return_dict=True
+    )
+    assert np.isnan(found[metric.name])
 
 
 @EACH
@@ -295,10 +367,12 @@ def test_another_number_of_classes_is_refused_by_name_or_counts(case):
         with pytest.raises(ValueError, match=r"`y_pred`.*\(batch, 4\).*first batch.*\(20, 3\)"):
             metric.update_state(*second)
         assert measured(metric) == value
-    else:  # a class of probability 0, or of a logit that is far below
-        absent = 0 if case.measured == "probabilities" else -np.inf
-        wider = np.insert(second[1], CLASSES - 1, absent, axis=1)
-        both = [np.concatenate(each) for each in zip(first, (second[0], wider), strict=True)]
+    else:  # a label that is missing, a class of probability 0, or of a logit that is far below
+        absent = {"several labels": 0.5, "probabilities": 0, "logits": -np.inf}[case.measured]
+        labels, wider = second[0], np.insert(second[1], CLASSES - 1, absent, axis=1)
+        if case.measured == "several labels":
+            labels = np.insert(labels.astype("float64"), CLASSES - 1, np.nan, axis=1)
+        both = [np.concatenate(each) for each in zip(first, (labels, wider), strict=True)]
         assert measured(metric, second) == pytest.approx(case.naive(*both), abs=1e-6)
 
 

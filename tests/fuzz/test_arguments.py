@@ -134,9 +134,10 @@ def test_of_a_loss(name, count):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_of_a_metric(name, count):
-    labels = np.zeros((2, 3), int) if has_several_labels(name) or "Average" in name else [0, 1]
-
     def use(metric):
+        several = has_several_labels(name) or "Average" in name
+        several = getattr(metric, "multi_label", several)
+        labels = np.zeros((2, 3), int) if several else [0, 1]
         metric.update_state(labels, np.full((2, 3), 1 / 3, "float32"))
         assert_no_nan(metric.result())
 

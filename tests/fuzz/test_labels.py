@@ -92,7 +92,8 @@ def make_tensors(names, classes, op=None):
     tensors = {}
     for name in names:
         values = -rng.uniform(size=shape_of(op, name, (ROWS,), classes)).astype("float32")
-        tensors[name] = values / values.sum(axis=1)[:, None] if name == "probabilities" else values
+        total = values.sum(axis=-1, keepdims=True)
+        tensors[name] = values / total if name in ("probabilities", "weights") else values
     return tensors
 
 

@@ -21,6 +21,7 @@ from fuzzing import (
     SIZE,
     TENSORS,
     WHOLE,
+    bounded,
     distributions,
     epsilon,
     fuzz,
@@ -347,18 +348,20 @@ def test_of_a_layer(name, count):
 def test_of_a_metric(name, count):
     """However the examples are split into batches."""
     table = settings_of(name, METRICS[name])
-    several = name not in OF_CLASSES
 
     def check(data):
         rng, dtype, limit = draw_numbers(data)
         dtype = "float32" if dtype == "float64" else dtype
         limit = min(limit, FAR[dtype])
         settings = draw_settings(data, table)
+        several = settings.get("multi_label", name not in OF_CLASSES)
         rows, classes = data.draw(st.integers(1, 9)), data.draw(st.integers(2, 4))
         labels = labels_of("several" if several else None, rng, rows, classes)
         if several and draw(data, True, False):
             labels = np.where(rng.uniform(size=labels.shape) < 0.2, np.nan, labels)
-        values = distributions if name in OF_PROBABILITIES else numbers
+        values = numbers
+        if name in OF_PROBABILITIES:
+            values = bounded(0, 1) if several else distributions
         scores = ops.convert_to_tensor(values(rng, (rows, classes), limit), dtype)
         weights = rng.choice([0, 1e-3, 1, 1e3], rows)
         weights = draw(data, None, 0.0, 2.0, weights, weights[:, None])

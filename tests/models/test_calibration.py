@@ -230,6 +230,44 @@ def test_pixels_are_examples():
     assert predicted(found, x).shape == (20, 4, 4, 3)
 
 
+@pytest.mark.parametrize("method", ["temperature", "vector"])
+def test_a_weight_counts_an_example_so_many_times(method):
+    rng = np.random.default_rng(2)
+    logits, weights = rng.normal(size=(200, 3)), rng.integers(0, 4, 200)
+    y = (2 * logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
+    repeated = (np.repeat(each, weights, axis=0) for each in (logits, y))
+    weighted, expected, plain = (
+        ks.models.calibrate(model, *data, method, **settings).get_weights()
+        for data, settings in (
+            ((logits, y), {"sample_weight": 0.1 * weights}),
+            (repeated, {}),
+            ((logits, y), {}),
+        )
+    )
+    np.testing.assert_allclose(np.ravel(weighted), np.ravel(expected), rtol=1e-5, atol=1e-5)
+    assert not np.allclose(np.ravel(weighted), np.ravel(plain), rtol=1e-3)
+
+
+def test_weights_may_be_those_of_the_rows_of_pixels():
+    rng = np.random.default_rng(0)
+    x, y, weights = rng.normal(size=(20, 4, 3)), rng.integers(0, 3, (20, 4)), rng.uniform(size=20)
+    model = keras.Sequential([keras.Input((4, 3)), keras.layers.Activation("linear")])
+    of_rows, of_pixels = (
+        temperature_of(ks.models.calibrate(model, x, y, sample_weight=each))
+        for each in (weights, np.repeat(weights[:, None], 4, axis=1))
+    )
+    assert of_rows == pytest.approx(of_pixels, rel=1e-6)
+
+
+@pytest.mark.parametrize("weights", [-1.0, [1.0] * 4 + [-1.0], [np.inf] * 5, 0.0, np.ones(4)])
+def test_weights_that_are_none_are_refused(weights):
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
+    with pytest.raises(ValueError, match="`sample_weight`"):
+        ks.models.calibrate(model, x, np.arange(5) % 3, sample_weight=weights)
+
+
 def test_inputs_may_be_several():
     inputs = {name: keras.Input((4,), name=name) for name in ("left", "right")}
     joined = keras.layers.Concatenate()(list(inputs.values()))
@@ -269,5 +307,29 @@ def test_what_is_wrong_is_refused():
 @pytest.mark.parametrize("wrong", [iter([np.ones((5, 8))]), np.ones((0, 8))])
 def test_what_is_no_array_of_examples_is_refused(wrong):
     model = MODELS["functional of logits"]()
-    with pytest.raises(ValueError, match=r"`x`\. Expected an array"):
+    with pytest.raises(ValueError, match=r"`(x|len\(x\))`\. Expected an "):
         ks.models.calibrate(model, wrong, np.zeros(5, "int32"))
+
+
+def test_inputs_of_unequal_length_are_refused():
+    model = MODELS["functional of logits"]()
+    with pytest.raises(ValueError, match=r"`x`.*one length.*\[5, 4\]"):
+        ks.models.calibrate(model, [np.ones((5, 8)), np.ones((4, 8))], np.zeros(5, "int32"))
+
+
+def test_a_head_by_tiles_is_told_to_be_dense():
+    model = make_model(ks.layers.ManyClasses(CLASSES, dense=False))
+    x, y = make_data(20)
+    with pytest.raises(ValueError, match=r"`model`.*`ManyClasses\(classes, dense=True\)`"):
+        ks.models.calibrate(model, x, y)
+    with pytest.raises(ValueError, match=r"`model`.*`ManyClasses\(classes, dense=True\)`"):
+        ks.models.conformal_sets(model, x, (x, y))
+
+
+def test_sigmoids_of_several_labels_are_no_logits():
+    x, y = make_data(20)
+    with pytest.raises(ValueError, match=r"`model`.*several labels do not.*that sum to"):
+        ks.models.calibrate(functional("sigmoid"), x, y)
+    one = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"`model\(x\)`.*at least 2 classes"):
+        ks.models.calibrate(one, x, y)

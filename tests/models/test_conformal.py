@@ -132,3 +132,28 @@ def test_what_is_wrong_is_refused():
         ks.models.conformal_sets(IDENTITY, x, (x, y), seed=-1)
     with pytest.raises(ValueError, match="`labels`"):
         ks.models.conformal_sets(IDENTITY, x, (x, y[:-1]))
+
+
+def test_calibration_data_are_a_tuple_of_arrays():
+    x, y = make_data(20)
+    for wrong in ({"x": x, "y": y}, (x,), (x, y, y), x, iter([(x, y)]), None):
+        with pytest.raises(
+            ValueError, match=r"`calibration`\. Expected a tuple of inputs and labels"
+        ):
+            ks.models.conformal_sets(IDENTITY, x, wrong)
+    with pytest.raises(ValueError, match=r"`calibration\[0\]`\. Expected an array"):
+        ks.models.conformal_sets(IDENTITY, x, (None, y))
+    with pytest.raises(ValueError, match=r"`len\(x\)`"):
+        ks.models.conformal_sets(IDENTITY, x[:0], (x, y))
+
+
+@pytest.mark.tensorflow
+def test_datasets_are_refused():
+    import tensorflow as tf
+
+    x, y = make_data(20)
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    with pytest.raises(ValueError, match=r"`calibration`\. Expected a tuple"):
+        ks.models.conformal_sets(IDENTITY, x, batches)
+    with pytest.raises(ValueError, match=r"`x`\. Expected an array"):
+        ks.models.conformal_sets(IDENTITY, batches, (x, y))

@@ -50,15 +50,6 @@ def test_areas_are_those_of_the_definition_also_with_ties_and_weights(seed, leve
     assert augrc == pytest.approx(naive_augrc(wrong, confidence, weights), abs=1e-5)
 
 
-def test_of_torch_uncertaintys_trapezoid_it_is_what_the_docstring_says():
-    rng = np.random.default_rng(0)
-    wrong, confidence = rng.integers(0, 2, 50), rng.permutation(50)
-    risk = np.cumsum(wrong[np.argsort(-confidence)]) / np.arange(1, 51)
-    trapezoid = np.trapezoid(risk, np.arange(1, 51) / 50) / (1 - 1 / 50)
-    aurc = areas(wrong, confidence, np.ones(50))[0]
-    assert (50 * aurc - (risk[0] + risk[-1]) / 2) / 49 == pytest.approx(trapezoid, abs=1e-6)
-
-
 def test_the_best_order_has_its_errors_last():
     wrong = np.array([0, 0, 0, 1])
     best, worst = (areas(wrong, each, np.ones(4)) for each in ([4, 3, 2, 1], [1, 2, 3, 4]))

@@ -195,20 +195,34 @@ def test_nor_is_the_gradient():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_deviation_that_is_not_above_0_is_refused_or_becomes_nan(mode):
-    good, bad = np.array([0.5, 2.0]), np.array([0.5, 0.0])
-    np.testing.assert_array_equal(execute(support.positive_stddev, [good], mode), good)
+@pytest.mark.parametrize(
+    ("read", "argument", "expected", "bad"),
+    [
+        (support.positive_stddev, "stddev", "standard deviations above 0", 0.0),
+        *(
+            (
+                lambda tensor: support.readable_weights("weights", tensor),
+                "weights",
+                "finite numbers of at least 0",
+                value,
+            )
+            for value in (-1.0, np.inf, np.nan)
+        ),
+    ],
+)
+def test_numbers_out_of_range_are_refused_or_become_nan(read, argument, expected, bad, mode):
+    good, wrong = np.array([0.5, 2.0]), np.array([0.5, bad])
+    np.testing.assert_array_equal(execute(read, [good], mode), good)
     if mode in ("xla", "jit"):
-        result = execute(support.positive_stddev, [bad], mode)
-        np.testing.assert_array_equal(result, [0.5, np.nan])
+        np.testing.assert_array_equal(execute(read, [wrong], mode), [0.5, np.nan])
     else:
         error = ValueError
         if mode == "graph":
             import tensorflow as tf
 
             error = tf.errors.InvalidArgumentError
-        with pytest.raises(error, match=r"`stddev`\. Expected standard deviations above 0"):
-            execute(support.positive_stddev, [bad], mode)
+        with pytest.raises(error, match=rf"`{argument}`\. Expected {expected}"):
+            execute(read, [wrong], mode)
 
 
 def test_an_error_is_a_value_error_of_three_parts():
