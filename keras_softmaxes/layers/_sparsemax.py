@@ -50,6 +50,7 @@ class Sparsemax(LinearHead):
             number above 0, or features of rank 1.
 
     Example:
+        >>> import keras
         >>> import keras_softmaxes as ks
         >>> network = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, "relu")])
         >>> model = ks.models.Classifier(network, ks.layers.Sparsemax(100))
