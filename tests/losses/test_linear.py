@@ -77,8 +77,7 @@ def make(kind, **arguments):
 def test_weights_adjustments_and_ignored_classes_act_as_of_all_logits(kind):
     labels, _ = make_linear(7)
     weights = RNG.uniform(size=7)
-    given = PER_CLASS if kind is not Brier else {"class_weight": PER_CLASS["class_weight"]}
-    check_equal(*both(make(kind, reduction="sum", **given), labels, weights))
+    check_equal(*both(make(kind, reduction="sum", **PER_CLASS), labels, weights))
     ignored = int(labels[0])
     check_equal(*both(make(kind, ignore_class=ignored), labels, weights))
 
