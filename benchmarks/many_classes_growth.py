@@ -15,16 +15,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import many_classes  # makes the modules of examples/ known
 import matplotlib as mpl
+import turns
 from matplotlib import pyplot as plt
+from runs import write_json
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "examples"))
-
-import turns  # noqa: E402
-from many_classes import Case, describe, peak_memory, stepper  # noqa: E402
-from runs import write_json  # noqa: E402
-
 CLASSES = [2**14, 2**16, 2**18, 2**20]
 ROWS = [256, 2048]
 FEATURES = [64, 256]
@@ -41,22 +38,24 @@ def main() -> None:
     args = parser.parse_args()
     if args.memory_of:
         way, case = args.memory_of
-        print(peak_memory(way, tuple(json.loads(case))))
+        print(many_classes.peak_memory(way, tuple(json.loads(case))))
         return
     results, memory = {}, {}
     for size, rows, classes in itertools.product(FEATURES, args.rows, args.classes):
         case = rows, size, classes, 0.0
         ways = WAYS if rows * classes <= MOST else WAYS[:1]
-        runners = {way: stepper(way, case) for way in ways}
-        results[describe(case)] = turns.measure(runners, ways[0], args.turns, describe(case))
-        memory[describe(case)] = {way: memory_in_a_process(way, case) for way in ways}
+        runners = {way: many_classes.stepper(way, case) for way in ways}
+        results[many_classes.describe(case)] = turns.measure(
+            runners, ways[0], args.turns, many_classes.describe(case)
+        )
+        memory[many_classes.describe(case)] = {way: memory_in_a_process(way, case) for way in ways}
     settings = {"turns": args.turns, "classes": args.classes, "rows": args.rows}
     report = {**turns.report(settings, results), "peak_memory_mib": memory}
     write_json(HERE / "results" / "many_classes_growth.json", report)
     draw(report, HERE / "results" / "many_classes_growth.svg")
 
 
-def memory_in_a_process(way: str, case: Case) -> float:
+def memory_in_a_process(way: str, case: many_classes.Case) -> float:
     command = [sys.executable, __file__, "--memory-of", way, json.dumps(case)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -72,7 +71,10 @@ def draw(report: dict[str, Any], path: Path) -> None:
         for (line, way), (shade, rows) in itertools.product(
             zip(("-", ":", "--"), WAYS, strict=True), enumerate(settings["rows"])
         ):
-            cases = [(each, describe((rows, size, each, 0.0))) for each in settings["classes"]]
+            cases = [
+                (each, many_classes.describe((rows, size, each, 0.0)))
+                for each in settings["classes"]
+            ]
             cases = [(each, case) for each, case in cases if way in report["cases"][case]]
             numbers = [each for each, _ in cases]
             seconds = [report["cases"][case][way]["milliseconds"] / 1e3 for _, case in cases]

@@ -320,6 +320,8 @@ def check_names(loss: Any, reads: Iterable[str], names: Iterable[str]) -> None:
     if not set(reads) <= set(names) and not are_linear(names, reads):
         owner = type(loss).__name__
         expected = f"a head that returns {_listed(reads)}, which `{owner}` reads"
+        if hold_linear(names):
+            expected += ", as the head of its own; of many classes a loss can read the logits alone"
         raise invalid("loss", expected, f"{owner}, of a head that returns {_listed(names)}")
 
 
