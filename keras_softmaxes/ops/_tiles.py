@@ -208,11 +208,11 @@ def gradient_by_rows(
         logits = _logits(linear._replace(features=features))
         gradient = pulled_back(lambda logits: losses_of(classes, logits), logits, weights)
         of_features = ops.matmul(gradient, ops.cast(kernel, features.dtype))
-        of_kernel = ops.matmul(ops.transpose(gradient), features)
+        of_kernel, of_bias = _kernel_gradient(_with_ones(features), gradient)
         return (
             ops.slice_update(to_features, (number * rows, 0), of_features),
             to_kernel + ops.cast(of_kernel, kernel.dtype),
-            to_bias + ops.cast(ops.sum(gradient, axis=0), bias.dtype),
+            to_bias + ops.cast(of_bias, bias.dtype),
         )
 
     start = tuple(map(ops.zeros_like, (padded[1], kernel, bias)))
