@@ -65,6 +65,8 @@ benchmark: .venv/examples
 	$(BIN)/python benchmarks/refusals.py
 	$(BIN)/python benchmarks/gsoftmax.py
 	$(BIN)/python benchmarks/many_classes.py
+	$(BIN)/python benchmarks/many_classes_growth.py
+	$(BIN)/python benchmarks/many_classes_million.py
 	$(BIN)/python benchmarks/adversarial_dropout.py
 	$(BIN)/python benchmarks/regularization.py
 

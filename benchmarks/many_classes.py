@@ -5,11 +5,13 @@
 Loss and gradients for features, kernel and bias, in a graph, as `fit` computes them: the dense ways
 as Keras runs them and compiled by XLA, and by tiles, in turns. The memory is what a process of its
 own for each climbs above what it held before the first step, compilation and the kernel's gradient
-included (Linux). Then a whole training step of drawn classes beside one of all. Prints the median
-ratios; writes benchmarks/results/many_classes.json.
+included (Linux). Where torch 2.13 is installed, its `linear_cross_entropy` in chunks takes turns
+too, of the plain cross-entropy. Then a whole training step of drawn classes beside one of all.
+Prints the median ratios; writes benchmarks/results/many_classes.json.
 """
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 import time
@@ -42,6 +44,7 @@ CASES = (
     (256, 64, 2**20, 0.3),
 )
 WAYS = ("dense", "dense, compiled", "tiles")
+TORCH = "torch, chunks"
 SAMPLED = (256, 64, 2**20, 8192)  # rows, features, classes, drawn
 Case = tuple[int, int, int, float]
 
@@ -59,9 +62,10 @@ def main() -> None:
     results, memory = {}, {}
     for number in args.cases:
         title = describe(CASES[number])
-        runners = {way: stepper(way, CASES[number]) for way in WAYS}
+        ways = ways_of(CASES[number])
+        runners = {way: stepper(way, CASES[number]) for way in ways}
         results[title] = turns.measure(runners, WAYS[0], args.turns, title)
-        memory[title] = {way: memory_in_a_process(way, number) for way in WAYS}
+        memory[title] = {way: memory_in_a_process(way, number) for way in ways}
     turns.show(results, "loss and gradients", WAYS[0])
     show_memory(memory)
     rows, features, classes, drawn = SAMPLED
@@ -73,6 +77,12 @@ def main() -> None:
     write_json(HERE / "results" / "many_classes.json", {**report, "peak_memory_mib": memory})
 
 
+def ways_of(case: Case) -> tuple[str, ...]:
+    """Return the ways that can compute a case here."""
+    has_torch = importlib.util.find_spec("torch") and not case[-1]
+    return (*WAYS, TORCH) if has_torch else WAYS
+
+
 def describe(case: Case) -> str:
     rows, features, classes, weight = case
     return f"{rows:,} x {features} x {classes:,}, {'large margin' if weight else 'plain'}"
@@ -80,6 +90,8 @@ def describe(case: Case) -> str:
 
 def stepper(way: str, case: Case) -> Callable[[], float]:
     """Return a function that computes the loss and its gradients, and returns its seconds."""
+    if way == TORCH:
+        return torch_stepper(case)
     rows, size, classes, weight = case
     rng = np.random.default_rng(0)
     features = tf.constant(rng.normal(size=(rows, size)).astype("float32"))
@@ -106,6 +118,30 @@ def stepper(way: str, case: Case) -> Callable[[], float]:
     def run() -> float:
         start = time.perf_counter()
         step(features)[0].numpy()
+        return time.perf_counter() - start
+
+    return run
+
+
+def torch_stepper(case: Case) -> Callable[[], float]:
+    """Return the same of torch's chunks, whose gradients are taken with the loss."""
+    import torch
+
+    rows, size, classes, _ = case
+    rng = np.random.default_rng(0)
+    tensors = rng.normal(size=(rows, size)), rng.normal(0, 0.1, (classes, size)), np.zeros(classes)
+    features, kernel, bias = (
+        torch.tensor(each, dtype=torch.float32, requires_grad=True) for each in tensors
+    )
+    labels = torch.tensor(rng.integers(0, classes, rows))
+    options = torch.nn.LinearCrossEntropyOptions()
+
+    def run() -> float:
+        start = time.perf_counter()
+        loss = torch.nn.functional.linear_cross_entropy(
+            features, kernel, labels, linear_bias=bias, options=options
+        )
+        torch.autograd.grad(loss, [features, kernel, bias])
         return time.perf_counter() - start
 
     return run
@@ -144,10 +180,10 @@ def memory_in_a_process(way: str, number: int) -> float:
 
 
 def show_memory(memory: dict[str, dict[str, float]]) -> None:
-    table = Table("case", *(f"{way}, MiB" for way in WAYS), "ratio to dense")
+    table = Table("case", "way", "peak, MiB", "ratio to dense")
     for case, peaks in memory.items():
-        ratio = peaks["tiles"] / peaks["dense"]
-        table.add_row(case, *(f"{peaks[way]:.0f}" for way in WAYS), f"{ratio:.2f}")
+        for way, peak in peaks.items():
+            table.add_row(case, way, f"{peak:.0f}", f"{peak / peaks['dense']:.2f}")
     Console().print(table)
 
 

@@ -12,6 +12,7 @@ FEATURES = 3
 @pytest.fixture
 def small_tiles(monkeypatch):
     monkeypatch.setattr(_tiles, "TILE", 4)
+    monkeypatch.setattr(_tiles, "TILE_ENTRIES", 4)
     monkeypatch.setattr(_tiles, "ENTRIES", 3 * CLASSES)
     monkeypatch.setattr(_tiles, "FEWEST_ROWS", 2)
 

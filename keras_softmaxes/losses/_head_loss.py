@@ -7,7 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..ops._likelihood import expected_negative_log_likelihood, negative_log_likelihood
+from ..ops._likelihood import (
+    expected_negative_log_likelihood,
+    negative_log_likelihood,
+    reweighted,
+)
 from ..support._arguments import (
     Tensor,
     alike,
@@ -66,7 +70,8 @@ class HeadLoss(keras.losses.Loss):
         logit_adjustment: a number for each class, added to the logits in the loss alone: tau times
             the logarithm of the class's frequency, tau being 1 in the paper, makes of rare classes
             what balanced data would (Menon et al., Long-tail Learning via Logit Adjustment, ICLR
-            2021, Eq. 10, https://arxiv.org/abs/2007.07314).
+            2021, Eq. 10, https://arxiv.org/abs/2007.07314). Of a loss of probabilities p these are
+            p_k exp(number_k), over their sum.
 
     Attributes:
         reads: the names of the tensors that the loss cannot do without.
@@ -213,9 +218,23 @@ class HeadLoss(keras.losses.Loss):
         return negative_log_likelihood(y_true, probabilities)
 
     def adjust(self, y_pred: dict[str, Tensor], adjustment: Tensor) -> dict[str, Tensor]:
-        """Return what the loss reads with the adjustment, (K,), added to the logits."""
-        logits = {"logits", "margin_logits"} & y_pred.keys()
-        return y_pred | {name: y_pred[name] + adjustment for name in logits}
+        """Return what the loss reads with the adjustment, (K,), added to the logits.
+
+        Probabilities are those of the adjusted logits.
+
+        Raises:
+            ValueError: neither logits nor probabilities; a loss of other tensors overrides this.
+        """
+        adjusted = {
+            name: y_pred[name] + adjustment for name in {"logits", "margin_logits"} & y_pred.keys()
+        }
+        if "probabilities" in y_pred:
+            adjusted["probabilities"] = reweighted(y_pred["probabilities"], adjustment)
+        if not adjusted:
+            owner = type(self).__name__
+            expected = f"None, as {owner} reads {_listed(y_pred)} and has no `adjust` of its own"
+            raise invalid("logit_adjustment", expected, "numbers")
+        return y_pred | adjusted
 
     def _of_linear(self, function: Function) -> Functions:
         """Return a function of linear logits and its expectation, of examples of any shape."""
@@ -302,6 +321,8 @@ def check_names(loss: Any, reads: Iterable[str], names: Iterable[str]) -> None:
     if not set(reads) <= set(names) and not are_linear(names, reads):
         owner = type(loss).__name__
         expected = f"a head that returns {_listed(reads)}, which `{owner}` reads"
+        if hold_linear(names):
+            expected += ", as the head of its own; of many classes a loss can read the logits alone"
         raise invalid("loss", expected, f"{owner}, of a head that returns {_listed(names)}")
 
 

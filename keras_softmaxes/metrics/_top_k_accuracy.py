@@ -5,7 +5,7 @@ from keras import ops
 
 from ..ops._linear_top_k import linear_ranks_of
 from ..ops._tiles import logits_spec, read_linear
-from ..support._arguments import Tensor, check_integer
+from ..support._arguments import Tensor, check_integer, invalid
 from ..support._configuration import serializable
 from ..support._labels import check_ignore_class, counted_classes
 from ..support._options import DType
@@ -35,7 +35,8 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
         reads: the head's tensors that a `keras_softmaxes.models.Classifier` passes to it.
 
     Raises:
-        ValueError: a k that is no integer of at least 1; labels out of range or of neither form.
+        ValueError: a k that is no integer of at least 1; labels out of range or of neither form;
+            probabilities, as a dense head has them.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -66,6 +67,12 @@ class TopKAccuracy(keras.metrics.MeanMetricWrapper):
         self, y_true: Tensor, y_pred: dict[str, Tensor], sample_weight: Tensor = None
     ) -> None:
         """Add the examples of a batch."""
+        if not isinstance(y_pred, dict) or not set(self.reads) <= y_pred.keys():
+            expected = (
+                f"a dict of {', '.join(map(repr, self.reads))}; of probabilities the metric is "
+                "`keras.metrics.SparseTopKCategoricalAccuracy`"
+            )
+            raise invalid("y_pred", expected, f"a {type(y_pred).__name__}")
         linear = read_linear(*(y_pred[name] for name in self.reads))
         labels, counted = counted_classes(y_true, logits_spec(linear), self.ignore_class)
         weights = ops.cast(counted, linear.features.dtype)

@@ -324,6 +324,8 @@ def _read_by(metric: Any, outputs: dict[str, Tensor]) -> Any:
     names = (metric.reads,) if isinstance(metric.reads, str) else metric.reads
     if not set(names) <= set(outputs):
         expected = f"metrics of what the head returns, {', '.join(map(repr, outputs))}"
+        if "probabilities" in outputs:
+            expected += ", or Keras's of the probabilities, as `SparseTopKCategoricalAccuracy`"
         raise invalid("metrics", expected, f"{metric.name!r}, of {', '.join(map(repr, names))}")
     return outputs[metric.reads] if names == (metric.reads,) else {n: outputs[n] for n in names}
 

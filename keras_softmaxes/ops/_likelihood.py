@@ -21,6 +21,23 @@ def bounded(likelihoods: Tensor) -> Tensor:
     return ops.minimum(likelihoods, -math.log(float(_finfo(likelihoods).tiny)))
 
 
+def reweighted(probabilities: Tensor, shift: Tensor) -> Tensor:
+    """Return the probabilities that a softmax gives where its logits are shifted.
+
+        p_k exp(s_k) / sum_j p_j exp(s_j)
+
+    Args:
+        probabilities: p, (..., classes). What is 0 stays so.
+        shift: s of each class, (classes,).
+
+    Returns:
+        (..., classes).
+    """
+    is_there = probabilities > 0
+    logits = ops.log(ops.where(is_there, probabilities, 1)) + shift
+    return ops.softmax(ops.where(is_there, logits, float("-inf")), axis=-1)
+
+
 def negative_log_likelihood(labels: Tensor, probabilities: Tensor) -> Tensor:
     """Return -log p_t, t the target.
 

@@ -128,29 +128,30 @@ def _losses(
     def add(sums: tuple[Tensor, ...], tile: Tile) -> tuple[Tensor, ...]:
         before = _NonTarget(*sums)
         is_other = tile.is_new & (tile.classes != ops.expand_dims(classes, axis=-1))
-        logits = ops.where(is_other, tile.logits, float("-inf"))
+        logits = ops.maximum(ops.where(is_other, tile.logits, LOWEST), LOWEST)
         top = ops.maximum(before.largest, ops.max(logits, axis=-1))
         shift, deviations = before.largest - top, logits - ops.expand_dims(top, axis=-1)
         exponentials, shrink = ops.exp(deviations), ops.exp(shift)
         total = shrink * before.total + ops.sum(exponentials, axis=-1)
         weighted = before.weighted
         if forward:
-            products = ops.where(exponentials > 0, exponentials * deviations, 0)
-            weighted = shrink * (weighted + shift * before.total) + ops.sum(products, axis=-1)
+            products = ops.sum(exponentials * deviations, axis=-1)
+            weighted = shrink * (weighted + shift * before.total) + products
         return top, total, weighted
 
     zeros = ops.zeros_like(target)
     start = ops.full_like(target, LOWEST), zeros, zeros
     sums = _NonTarget(*fold(add, start, linear))
-    expected, log_total = sums.weighted / sums.total, ops.log(sums.total)
-    # Logits are linear, so that of their plain mean no tile is needed.
-    mean = (total_of_classes(linear) - (target + bias)) / others - sums.largest
+    log_total = ops.log(sums.total)
     losses = ops.softplus(sums.largest - target + log_total)
-    if label_smoothing:
+    if forward:
+        losses += forward * (sums.weighted / sums.total - log_total + math.log(others))
+    if reverse or label_smoothing:
+        # Logits are linear, so that of their plain mean no tile is needed.
+        mean = (total_of_classes(linear) - (target + bias)) / others - sums.largest
+        losses += reverse * (log_total - math.log(others) - mean)
         uniform = label_smoothing / (others + 1)
         losses += uniform * others * (target - (sums.largest + mean))
-    losses += forward * (expected - log_total + math.log(others))
-    losses += reverse * (log_total - math.log(others) - mean)
     return losses, target, sums
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from ..support._arguments import Tensor
+from ..support._arguments import Tensor, check_boolean, check_positive, check_share
 from ..support._replicas import replica_count
 
 
@@ -27,11 +27,14 @@ class RowWiseAdam(keras.optimizers.Adam):
 
     Args:
         learning_rate: a number or a schedule, as in `keras.optimizers.Adam`, all others too.
-        beta_1: decay of the mean of gradients.
-        beta_2: decay of the mean of their squares.
-        epsilon: what the root is kept from 0 by.
+        beta_1: decay of the mean of gradients, in [0, 1).
+        beta_2: decay of the mean of their squares, in [0, 1).
+        epsilon: what the root is kept from 0 by, above 0.
         amsgrad: True takes the dense way.
         **kwargs: the arguments of every Keras optimizer.
+
+    Raises:
+        ValueError: betas, an epsilon or an amsgrad that are none of these.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -44,6 +47,24 @@ class RowWiseAdam(keras.optimizers.Adam):
         Kingma & Ba, Adam: A Method for Stochastic Optimization, ICLR 2015
         (https://arxiv.org/abs/1412.6980).
     """
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1=check_share("beta_1", beta_1, below_one=True),
+            beta_2=check_share("beta_2", beta_2, below_one=True),
+            epsilon=check_positive("epsilon", epsilon),
+            amsgrad=check_boolean("amsgrad", amsgrad),
+            **kwargs,
+        )
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Tensor) -> None:
         """Update a variable; with a sparse gradient, its rows that have one."""

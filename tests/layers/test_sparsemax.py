@@ -54,15 +54,15 @@ def test_its_loss_is_that_of_sparsemax():
 def test_many_classes_are_learned_where_the_papers_temperature_fails():
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(200), 8)
-    x = (rng.normal(size=(200, 24))[y] + rng.normal(size=(len(y), 24))).astype("float32")
+    x = (rng.normal(size=(200, 24))[y] + 0.3 * rng.normal(size=(len(y), 24))).astype("float32")
 
     def accuracy(temperature):
         keras.utils.set_random_seed(0)
-        hidden = [keras.layers.Dense(64, "relu") for _ in range(3)]
+        hidden = [keras.layers.Dense(64, "relu") for _ in range(2)]
         network = keras.Sequential([keras.Input((24,)), *hidden])
         model = ks.models.Classifier(network, ks.layers.Sparsemax(200, temperature))
-        model.compile(keras.optimizers.Adam(0.02), metrics=["accuracy"])
+        model.compile(keras.optimizers.Adam(0.03), metrics=["accuracy"])
         return model.fit(x, y, batch_size=64, epochs=20, verbose=0).history["accuracy"][-1]
 
-    assert accuracy(1.0) < 0.05  # all logits become equal, where the loss is 1/2
-    assert accuracy(None) > 0.2
+    assert accuracy(1.0) < 0.3  # all logits become equal, where the loss is 1/2
+    assert accuracy(None) > 0.8

@@ -141,3 +141,23 @@ def test_labels_whose_form_static_shape_cannot_tell_are_refused():
     trace = tf.function(lambda y: Spy()(y, tf.zeros((4, 3))), input_signature=signature)
     with pytest.raises(ValueError, match=r"`labels`.*\(None, None\)"):
         trace.get_concrete_function()
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_an_adjustment_of_probabilities_is_one_of_their_logits(scale):
+    adjustment = np.random.default_rng(2).normal(0, scale, CLASSES)
+    labels, logits = LABELS.ravel(), LOGITS.reshape(-1, CLASSES)
+    outputs = {"probabilities": ops.softmax(logits)}
+    shifted = {"probabilities": ops.softmax(logits + adjustment.astype("float32"))}
+    ours = Brier(logit_adjustment=adjustment, reduction=None)(labels, outputs)
+    np.testing.assert_allclose(
+        numpy(ours), numpy(Brier(reduction=None)(labels, shifted)), atol=1e-5
+    )
+
+
+def test_an_adjustment_is_not_ignored():
+    class OfDistances(Brier):
+        reads = ("distances",)
+
+    with pytest.raises(ValueError, match=r"`logit_adjustment`.*'distances'.*`adjust`"):
+        OfDistances(logit_adjustment=[0.0] * CLASSES)([0], {"distances": LOGITS[0, 0, :1]})

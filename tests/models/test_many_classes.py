@@ -178,6 +178,15 @@ def test_metrics_of_probabilities_are_refused(small_tiles):
         model.fit(x, y, verbose=0)
 
 
+def test_the_accuracy_of_a_dense_head_is_kerass():
+    x, y = problem()
+    model = make_model(metrics=[ks.metrics.TopKAccuracy()], dense=True)
+    with pytest.raises(ValueError, match=r"`metrics`.*`SparseTopKCategoricalAccuracy`"):
+        model.fit(x, y, verbose=0)
+    with pytest.raises(ValueError, match=r"`y_pred`.*keras.metrics.SparseTopKCategoricalAccuracy"):
+        ks.metrics.TopKAccuracy().update_state([0], [[0.5, 0.5]])
+
+
 @pytest.mark.parametrize(
     ("argument", "arguments"),
     [

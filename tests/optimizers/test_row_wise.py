@@ -62,3 +62,12 @@ def test_its_configuration_is_adams():
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert type(again) is ks.optimizers.RowWiseAdam
     assert again.get_config() == optimizer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("beta_1", 1.0), ("beta_2", -0.1), ("epsilon", 0.0), ("amsgrad", "yes")],
+)
+def test_bad_arguments_are_refused(argument, value):
+    with pytest.raises(ValueError, match=f"`{argument}`"):
+        ks.optimizers.RowWiseAdam(**{argument: value})
