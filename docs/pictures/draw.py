@@ -234,7 +234,7 @@ def lsoftmax(flow: Axes, plot: Axes) -> None:
 def sparsemax(flow: Axes, plot: Axes) -> None:
     boxes = {
         "network": (0.9, 2.0, "network", NETWORK),
-        "z": (3.5, 2.0, "logits z, scaled for\nmany classes", HEAD),
+        "z": (3.5, 2.0, "logits z, over a\ntemperature", HEAD),
         "loss": (7.0, 2.8, "training: SparsemaxLoss", LOSS),
         "label": (7.0, 3.7, "label y", DATA),
         "served": (7.0, 0.9, "served: max(z − τ, 0)", HEAD),

@@ -16,11 +16,12 @@ class SparsemaxLoss(HeadLoss):
 
         -z_t + 1/2 sum_{j in S} ( z_j^2 - tau^2 ) + 1/2,   t the target, S the support
 
-    It takes the logits z of a plain `Dense(classes)`, and its gradient is sparsemax(z) - onehot(t),
+    It is the loss of `keras_softmaxes.layers.Sparsemax`. Its gradient is sparsemax(z) - onehot(t),
     where the cross-entropy's is softmax(z) - onehot(t). A target that leads all other logits by 1
     has no loss.
 
-    The probabilities are served by one more layer,
+    It takes the logits z of a plain `Dense(classes)` too. With hundreds of classes these stay at
+    chance; the head's have a temperature. The probabilities are then served by one more layer,
     `keras.layers.Activation(ks.ops.sparsemax, dtype="float32")`, after training. Load a saved model
     of it after `import keras_softmaxes`; an exported one needs TensorFlow alone. Keras's own
     `Activation("sparsemax")` is another function up to Keras 3.15: its probabilities do not sum to
