@@ -33,10 +33,10 @@ class RiskCoverage(KeptRows):
 
     Exact, and the same however the examples are split into batches or between the replicas of a
     `tf.distribute` strategy. A ranking needs all confidences: they are kept until `reset_state`, 12
-    bytes an example, and ranked again at each `result`, which Keras asks for after each batch.
+    bytes per example, and ranked again at each `result`, which Keras asks for after each batch.
     Before the first example the result is 0, as metrics of Keras are. "coverage" is
-    torch-uncertainty's `CovAtxRisk`, but 0 where no example may be answered, in place of NaN; of
-    its areas the op's docstring tells.
+    torch-uncertainty's `CovAtxRisk`, but 0 where no example may be answered, in place of NaN. How
+    its areas differ is in the op's docstring.
 
     Args:
         measure: "aurc", "augrc" or "coverage".

@@ -44,17 +44,15 @@ def calibrate(
 
     One temperature never changes the most likely class, and so no error. A scale and a bias for
     each class may, and have as many parameters as twice the classes: they need thousands of
-    examples. Take data that the model was not trained on, and has not been chosen by, and of which
-    it gets some wrong: where it gets none the likelihood only rises as the temperature falls, to
-    1/100 here.
+    examples. Take data that was neither trained on nor used to choose the model, some of which it
+    gets wrong. If it gets none wrong, the likelihood rises as the temperature falls, to 1/100 here.
 
     Args:
         model: a trained model: a `keras_softmaxes.models.Classifier`, or any Keras model with one
-            output, class probabilities, or logits, (count, ..., classes). Which of the two is told
-            by the outputs of x: numbers of at least 0 that sum to 1 are probabilities, and others
-            logits. It calibrates one class an example: outputs that all are from 0 to 1, as of
-            sigmoids, raise; logits of several labels look like those of classes, and raise where
-            their labels are not one-hot.
+            output, class probabilities or logits, (count, ..., classes). Outputs of x that are at
+            least 0 and sum to 1 are taken for probabilities, others for logits. There is one class
+            per example: other outputs that are all from 0 to 1, as sigmoids are, raise. Logits of
+            several labels look like those of classes, and raise if their labels are not one-hot.
         x: validation inputs as `model.predict` takes them, but not in batches.
         y: their labels, (...) or (..., 1) integers, or (..., classes) one-hot. The outputs of all
             are held at once.

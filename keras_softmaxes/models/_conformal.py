@@ -46,7 +46,7 @@ def conformal_sets(
 
     Args:
         model: a `keras_softmaxes.models.Classifier`, or any Keras model with one output of class
-            probabilities, or of logits, of which the softmax is taken.
+            probabilities, or of logits, whose softmax is taken.
         x: inputs as `model.predict` takes them, but not in batches.
         calibration: a tuple of inputs, likewise, and their labels, (...) or (..., 1) integers, or
             (..., classes) one-hot, which the model was not trained on, in place of a validation

@@ -36,8 +36,8 @@ def reliability(
     """The reliability diagram: how often the class is right, by how probable it was said to be.
 
     The confidence of an example is its largest probability, and its class the one of that. Bins are
-    equally wide, [b / B, (b + 1) / B), or, adaptively, hold equal weight of examples, of which one
-    may count in two bins and those of equal confidence are shared evenly.
+    equally wide, [b / B, (b + 1) / B), or, adaptively, hold equal weight of examples. Then one
+    example may count in two bins, and examples of equal confidence are shared evenly.
 
     Args:
         labels: (examples,) or (examples, 1) integers, or (examples, classes) one-hot.
@@ -88,7 +88,7 @@ def reliability(
 def read_weights(weights: Tensor, examples: Tensor) -> Tensor:
     """Return weights, (examples,), in the type of the examples, (examples, ...).
 
-    A negative one that cannot be refused is NaN.
+    A negative weight is NaN where it cannot raise.
     """
     weights = ops.convert_to_tensor(weights, dtype=examples.dtype)
     count = examples.shape[0]

@@ -19,8 +19,8 @@ def risk_coverage(wrong: Tensor, confidence: Tensor, weights: Tensor) -> dict[st
         AUGRC = area under the generalised risk, by the trapezoidal rule
               = (1 - A) a (1 - a) + (1 - a)^2 / 2
 
-    with a the accuracy and A the area under the ROC curve by which the confidence tells right from
-    wrong. Examples of equal confidence share one rank, the last of theirs. (torch-uncertainty's
+    with a the accuracy and A the area under the ROC curve of the confidence as a score for being
+    right. Examples of equal confidence share one rank, the last of theirs. (torch-uncertainty's
     areas begin at the first example, by the trapezoidal rule from there on: its AURC is
     ( n AURC - (e(1) + e(n) / n) / 2 ) / (n - 1), its AUGRC ( n AUGRC - e(1) / (2 n) ) / (n - 1).)
 

@@ -117,7 +117,7 @@ def pull_back(gradient_of: Callable[[Tile], Tensor], linear: Linear) -> Linear:
 
 
 def _with_ones(features: Tensor) -> Tensor:
-    """Return the features and 1, of which the bias is the weight, a column an example."""
+    """Return the features and 1, the bias's feature, as one column per example."""
     columns = ops.transpose(features)
     return ops.concatenate([columns, ops.ones_like(columns[:1])])
 

@@ -222,9 +222,9 @@ def positive_stddev(stddev: Tensor) -> Tensor:
 
 
 def readable_weights(argument: str, weights: Tensor) -> Tensor:
-    """Return weights that are finite and at least 0; others are refused, or become NaN.
+    """Return weights that are finite and at least 0; others raise, or become NaN.
 
-    See `checked` for where they can be refused.
+    See `checked` for where they can raise.
     """
     readable = (weights >= 0) & (weights < math.inf)
     weights = checked(weights, readable, argument, "finite numbers of at least 0", weights)

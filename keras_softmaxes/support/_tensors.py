@@ -155,8 +155,8 @@ def weights_of(sample_weight: Tensor, examples: Tensor) -> Tensor:
         examples: (batch, ...).
 
     Raises:
-        ValueError: weights of another shape or below 0. See `checked` for where their values can be
-            refused; elsewhere they become NaN.
+        ValueError: weights of another shape or below 0. See `checked` for where values can
+            raise; elsewhere they become NaN.
     """
     weights = ops.ones_like(examples)
     if sample_weight is None:
