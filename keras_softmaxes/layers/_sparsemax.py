@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Unpack
 
-from ..ops._sparsemax import sparsemax, tempered
+from ..ops._sparsemax import sparsemax
 from ..support._arguments import Tensor, check_positive
 from ..support._configuration import serializable
 from ..support._options import LinearOptions
@@ -27,8 +27,8 @@ class Sparsemax(LinearHead):
     Sparsemax gives a gradient to the few classes near the largest logit alone. The more classes,
     the sooner their logits are further apart than that. With hundreds of them training stays at
     chance: logits that are all equal have less loss than most others. So the temperature T grows
-    with the classes from eleven on (docs/results/many_classes). The gradient is that of T times the
-    loss, the Fenchel-Young loss of sparsemax at this temperature: as large as the paper's.
+    with the classes from eleven on (docs/results/many_classes). All gradients shrink by T, which
+    Adam evens out but for the first steps, where it helps; with SGD take T times the learning rate.
 
     Args:
         units: the number of classes K, at least 2.
@@ -73,7 +73,7 @@ class Sparsemax(LinearHead):
         """Return the class probabilities, and what `SparsemaxLoss` reads."""
         most = max(1.0, (self.units - 1) / RIVALS)
         temperature = most if self.temperature is None else self.temperature
-        logits = tempered(at_least_float32(self.logits(features)), temperature)
+        logits = at_least_float32(self.logits(features)) / temperature
         return {"probabilities": sparsemax(logits), "logits": logits}
 
     def default_loss(self) -> "SparsemaxLoss":

@@ -131,27 +131,6 @@ def sparsemax_loss_of(rows: Tensor, logits: Tensor) -> Tensor:
     return ops.reshape(losses(flat, target), ops.shape(logits)[:-1])
 
 
-def tempered(scores: Tensor, temperature: float) -> Tensor:
-    """Return logits, scores over a temperature T, with a gradient as of T times the loss of them.
-
-    Args:
-        scores: (..., classes).
-        temperature: T, above 0.
-
-    Returns:
-        z, (..., classes).
-    """
-
-    @ops.custom_gradient
-    def divided(scores: Tensor) -> Tensor:
-        def backward(*gradients: Tensor, upstream: Tensor = None) -> Tensor:
-            return gradients[0] if upstream is None else upstream
-
-        return scores / temperature, backward
-
-    return divided(scores)
-
-
 @ops.custom_gradient
 def _projection(logits: Tensor) -> Tensor:
     """Return `sparsemax` of logits that were checked."""
