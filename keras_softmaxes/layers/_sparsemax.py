@@ -65,15 +65,13 @@ class Sparsemax(LinearHead):
         self, units: int, temperature: float | None = None, **kwargs: Unpack[LinearOptions]
     ) -> None:
         super().__init__(units, **kwargs)
-        if temperature is not None:
-            check_positive("temperature", temperature)
-        self.temperature = temperature
+        if temperature is None:
+            temperature = max(1.0, (self.units - 1) / RIVALS)
+        self.temperature = check_positive("temperature", temperature)
 
     def call(self, features: Tensor) -> dict[str, Tensor]:
         """Return the class probabilities, and what `SparsemaxLoss` reads."""
-        most = max(1.0, (self.units - 1) / RIVALS)
-        temperature = most if self.temperature is None else self.temperature
-        logits = at_least_float32(self.logits(features)) / temperature
+        logits = at_least_float32(self.logits(features)) / self.temperature
         return {"probabilities": sparsemax(logits), "logits": logits}
 
     def default_loss(self) -> "SparsemaxLoss":

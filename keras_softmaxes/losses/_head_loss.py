@@ -23,7 +23,7 @@ from ..support._arguments import (
 from ..support._configuration import serializable
 from ..support._labels import SOFT, UNREADABLE, Labels, check_ignore_class, read_labels
 from ..support._options import DType, Numbers, Reduction
-from ..support._tensors import weights_like
+from ..support._tensors import unmasked, weights_like
 from ._linear import (
     PER_CLASS,
     are_linear,
@@ -312,7 +312,7 @@ class ReductionOnly(keras.losses.Loss):
         """
         if self.reduction not in ("sum_over_batch_size", "mean"):
             return counted
-        mask = ReductionOnly("mask", None, counted.dtype)(ops.ones_like(counted), y_pred)
+        mask = unmasked(counted, y_pred)
         return counted * ops.divide_no_nan(ops.sum(mask), ops.sum(mask * counted))
 
 

@@ -35,7 +35,8 @@ class SparsemaxLoss(HeadLoss):
         dtype: the type of the computation; None is `keras.config.floatx()`. Half precision is
             computed in float32.
         class_weight: a number for each class; see `keras_softmaxes.losses.HeadLoss`.
-        logit_adjustment: likewise.
+        logit_adjustment: likewise. That log frequencies correct for rare classes holds for the
+            softmax: with sparsemax they harm, and class weights help.
 
     Call arguments:
         y_true: (...) or (..., 1) classes, or (..., K) one-hot or soft.

@@ -42,7 +42,7 @@ class RiskCoverage(KeptRows):
         measure: "aurc", "augrc" or "coverage".
         risk: the error, from 0 to 1, that "coverage" allows.
         capacity: how many examples it can hold, which the replicas of a strategy share evenly.
-        name: name of the metric.
+        name: name of the metric; None is that of the measure.
         dtype: the type of the metric's result.
 
     Call arguments:
@@ -78,11 +78,12 @@ class RiskCoverage(KeptRows):
         measure: Literal["aurc", "augrc", "coverage"] = "aurc",
         risk: float = 0.05,
         capacity: int = 10_000,
-        name: str = "risk_coverage",
+        name: str | None = None,
         dtype: DType = None,
     ) -> None:
-        super().__init__(capacity, name=name, dtype=dtype)
-        self.measure = check_choice("measure", measure, MEASURES)
+        check_choice("measure", measure, MEASURES)
+        super().__init__(capacity, name=name or measure, dtype=dtype)
+        self.measure = measure
         self.risk = float(check_share("risk", risk))
 
     def update_state(self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None) -> None:

@@ -4,7 +4,13 @@ from keras import ops
 
 from ..support._arguments import Choice, Tensor, check_rows, checked, invalid
 from ..support._labels import MISSING, class_indices, multi_hot_or_missing
-from ..support._tensors import at_least_float32, read_logits, read_probabilities, weights_of
+from ..support._tensors import (
+    at_least_float32,
+    read_logits,
+    read_probabilities,
+    unmasked,
+    weights_of,
+)
 
 
 def check_average(average: Choice | None, choices: tuple[str, ...]) -> Choice | None:
@@ -47,7 +53,8 @@ def read_examples(
         y_true: (...) or (..., 1) integers, or (..., classes) one-hot.
         y_pred: probabilities, (..., classes).
         sample_weight: weights of the examples, (...), or of the rows of the batch, (batch,), a
-            number, or None for 1, at least 0.
+            number, or None for 1, at least 0. Where Keras's mask of padding is on y_pred, an
+            example that is masked has none.
 
     Returns:
         (examples,), (examples, classes) and (examples,). What has no weight is equally likely to be
@@ -57,7 +64,7 @@ def read_examples(
         ValueError: shapes or values that do not fit.
     """
     scores = read_logits("y_pred", y_pred)
-    weights = weights_of(sample_weight, scores[..., 0])
+    weights = weights_of(sample_weight, scores[..., 0]) * unmasked(scores[..., 0], y_pred)
     probabilities = read_probabilities("y_pred", y_pred, weights)
     labels = ops.reshape(class_indices(y_true, scores), (-1,))
     return labels, ops.reshape(probabilities, (-1, scores.shape[-1])), ops.reshape(weights, (-1,))
@@ -82,7 +89,8 @@ def read_labelled(
     """
     scores = read_logits("y_pred", y_pred)
     present = multi_hot_or_missing(y_true, scores)
-    weights = ops.expand_dims(weights_of(sample_weight, scores[..., 0]), axis=-1)
+    weights = weights_of(sample_weight, scores[..., 0]) * unmasked(scores[..., 0], y_pred)
+    weights = ops.expand_dims(weights, axis=-1)
     weights = ops.where(present == MISSING, 0, weights)
     scores = ops.where(weights == 0, 0, scores)
     readable = (scores >= 0) & (scores <= 1)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..layers import Sparsemax
 from ..layers._calibration import (
     CalibratedHead,
     Calibration,
@@ -38,9 +39,10 @@ def calibrate(
         vector       p = softmax(w z + b), a scale and a bias for each class
 
     z are the model's logits, or the logarithms of its probabilities, which of a softmax are the
-    same. So every head can be calibrated: DropMax's probabilities are those of the logits
-    o + log rho (its Eq. 15). The parameters are those of the lowest negative log-likelihood on the
-    data, which is convex in 1 / T, and in w and b: Newton's method finds them in float64.
+    same: DropMax's probabilities are those of the logits o + log rho (its Eq. 15). A `Sparsemax`
+    head cannot be calibrated, as 0 has no logarithm. The parameters are those of the lowest
+    negative log-likelihood on the data, which is convex in 1 / T, and in w and b: Newton's method
+    finds them in float64.
 
     One temperature never changes the most likely class, and so no error. A scale and a bias for
     each class may, and have as many parameters as twice the classes: they need thousands of
@@ -59,7 +61,7 @@ def calibrate(
         method: "temperature" or "vector".
         batch_size: examples that are predicted at once.
         sample_weight: weights of the examples in the likelihood, (...), or of the rows of x,
-            (count,), at least 0; None is 1.
+            (count,), at least 0; None is 1. Padding counts unless its weight is 0.
 
     Returns:
         A model of the same kind, not compiled: a `Classifier`, or a model of probabilities or of
@@ -88,6 +90,9 @@ def calibrate(
         (https://arxiv.org/abs/1706.04599).
     """
     check_choice("method", method, METHODS)
+    if isinstance(model, Classifier) and isinstance(model.head, Sparsemax):
+        expected = "a head whose probabilities are above 0, as the likelihood needs them"
+        raise invalid("model", expected, f"{model.name!r} with a `Sparsemax` head")
     outputs = predicted(model, x, batch_size)
     from_logits = gives_logits(model, outputs)
     labels = ops.convert_to_numpy(class_indices(y, outputs)).ravel()
@@ -123,6 +128,8 @@ def predicted(model: keras.Model, x: Any, batch_size: int, argument: str = "x") 
             more.
     """
     check_integer("batch_size", batch_size, least=1)
+    if not isinstance(model, keras.Model):
+        raise invalid("model", "a `keras.Model`", repr(model))
     count_of(argument, x, "an array, or a structure of arrays, not in batches")
     outputs = model.predict(x, batch_size=batch_size, verbose=0)
     if keras.tree.is_nested(outputs):

@@ -41,8 +41,9 @@ def conformal_sets(
     with a probability of at least `coverage`, and of at most 1 / (n + 1) more where no two scores
     are equal, if the example and those of the calibration are **exchangeable**: drawn alike, and
     none seen in training. It holds on average over all examples and over draws of the calibration
-    data, not for each class, and not once the data drift. LAC gives small sets, and may give an
-    empty one for an uncertain example; APS gives large sets where the model is uncertain.
+    data, not for each class, and not once the data drift. Padding counts like any other position.
+    LAC gives small sets, and may give an empty one for an uncertain example; APS gives large sets
+    where the model is uncertain.
 
     Args:
         model: a `keras_softmaxes.models.Classifier`, or any Keras model with one output of class

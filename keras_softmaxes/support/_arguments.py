@@ -113,7 +113,11 @@ def is_list(values: object) -> bool:
 def static_shape(argument: str, tensor: Tensor) -> tuple[int | None, ...]:
     """Return the tensor's static shape; raise ValueError where not even its rank is known."""
     if getattr(tensor.shape, "rank", 0) is None:
-        raise invalid(argument, "a tensor of known rank", "a tensor of unknown rank")
+        expected = (
+            "a tensor of known rank (TensorFlow traces a model's step anew, without one, once "
+        )
+        expected += "it is given labels or weights of another rank)"
+        raise invalid(argument, expected, "a tensor of unknown rank")
     return tuple(tensor.shape)
 
 

@@ -64,7 +64,11 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
         array([[0. , 1. ],
                [0.5, 0.5]], dtype=float32)
     """
+    if labels is None:
+        raise invalid("labels", "the class of each example", None)
     labels = ops.convert_to_tensor(labels)
+    if keras.backend.standardize_dtype(labels.dtype) == "string":
+        raise invalid("labels", "numbers, the classes", "strings")
     *examples, classes = logits.shape
     shape = static_shape("labels", labels)
     has_class_axis = len(shape) == len(examples) + 1 and agree(shape[:-1], examples)

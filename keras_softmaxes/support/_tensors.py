@@ -165,6 +165,25 @@ def weights_of(sample_weight: Tensor, examples: Tensor) -> Tensor:
     return weights * readable_weights("sample_weight", given)
 
 
+def unmasked(examples: Tensor, y_pred: Tensor) -> Tensor:
+    """Return 1 for each example that Keras's mask on `y_pred` leaves, and 0 for the others.
+
+    Args:
+        examples: (batch, ...), whose shape and type alone matter.
+        y_pred: (batch, ..., classes), with a mask of padding, (batch, ...), or without.
+    """
+    values = _Values("mask", reduction=None, dtype=examples.dtype)
+    return values(ops.ones_like(examples), y_pred)
+
+
+class _Values(keras.losses.Loss):
+    """Values that are computed already, which Keras masks as it masks every loss."""
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the values, which take the labels' place."""
+        return y_true
+
+
 def without_label_as_weight(labels: Any, sample_weight: Any, outputs: Any) -> tuple[Any, Any]:
     """Return labels and weights in which an example of the class -1 has the weight 0.
 

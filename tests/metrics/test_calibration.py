@@ -2,6 +2,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -105,3 +106,26 @@ def test_bad_arguments_of_the_risk_are_refused(name, value):
 def test_logits_are_refused(metric):
     with pytest.raises(ValueError, match=r"`y_pred`.*probabilities.*sum to 1"):
         metric().update_state([0], [[3.0, 1.0]])
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("kind", [BrierScore, CalibrationError, RiskCoverage])
+def test_padding_has_no_part(kind, multi_label):
+    if multi_label and kind is RiskCoverage:
+        pytest.skip("is of classes alone")
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(1, 9, (6, 4))
+    tokens[:, 2:] *= rng.integers(0, 2, (6, 1))  # 0 is padding
+    labels = rng.integers(0, 2, (6, 4, 3)) if multi_label else rng.integers(0, 3, (6, 4))
+    layers = [
+        keras.layers.Embedding(9, 4, mask_zero=True, embeddings_initializer="normal"),
+        keras.layers.Dense(3, "sigmoid" if multi_label else "softmax"),
+    ]
+    model = keras.Sequential([keras.Input((4,), dtype="int32"), *layers])
+    settings = {"multi_label": True} if multi_label else {}
+    model.compile(loss="mse", weighted_metrics=[kind(name="measured", **settings)])
+    targets = labels if multi_label else np.eye(3)[labels]
+    masked = model.evaluate(tokens, targets, batch_size=3, verbose=0, return_dict=True)["measured"]
+    weighted = kind(**settings)
+    weighted.update_state(labels, model.predict(tokens, verbose=0), tokens > 0)
+    assert masked == pytest.approx(float(weighted.result()), rel=1e-5)

@@ -15,6 +15,7 @@ HEADS = [
     if inspect.isclass(each) and issubclass(each, ks.layers.Head) and each is not ks.layers.Head
 ]
 HEADS.remove(ks.layers.PairedGSoftmax)  # of several labels
+HEADS.remove(ks.layers.Sparsemax)  # raises
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -333,3 +334,18 @@ def test_sigmoids_of_several_labels_are_no_logits():
     one = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match=r"`model\(x\)`.*at least 2 classes"):
         ks.models.calibrate(one, x, y)
+
+
+def test_a_sparsemax_cannot_be_calibrated_by_the_likelihood():
+    model = make_model(ks.layers.Sparsemax(CLASSES))
+    with pytest.raises(ValueError, match=r"`model`.*above 0.*`Sparsemax`"):
+        ks.models.calibrate(model, *make_data(5))
+
+
+def test_what_is_no_model_and_what_are_no_labels_is_named():
+    x, y = make_data(5)
+    with pytest.raises(ValueError, match=r"`model`.*keras.Model"):
+        ks.models.calibrate({}, x, y)
+    for wrong in (None, y.astype(str)):
+        with pytest.raises(ValueError, match="`labels`"):
+            ks.models.calibrate(functional(), x, wrong)

@@ -35,7 +35,7 @@ def heads(network: keras.Model, x: Tensor) -> None:
     assert_type(ks.layers.ManyClasses(10).sampled, int | None)
     assert_type(ks.layers.PairedGSoftmax(10).default_loss(), ks.losses.PairedCrossentropy)
     assert_type(ks.layers.Sparsemax(10).default_loss(), ks.losses.SparsemaxLoss)
-    assert_type(ks.layers.Sparsemax(10).temperature, float | None)
+    assert_type(ks.layers.Sparsemax(10).temperature, float)
     ks.layers.DropMax("10")  # type: ignore[arg-type]
     ks.layers.DropMax(10, posterior="labels")  # type: ignore[arg-type]
     ks.layers.DropMax(10, kernel_regulariser="l2")  # type: ignore[call-arg]
