@@ -79,6 +79,11 @@ def _beside_large_margin(method: methods.Method) -> methods.Method:
     return replace(method, title=f"{method.title} + large margin", loss=loss)
 
 
+def _eleven_times() -> keras.Loss:
+    """Return the loss of sparsemax at its temperature of 100 classes, for an optimizer like SGD."""
+    return ks.losses.WeightedSum([ks.losses.SparsemaxLoss()], [11.0])
+
+
 def _of_size(non_targets: int) -> methods.Method:
     """Return DropMax whose non-targets count as so many, by which its default was chosen."""
     loss = partial(ks.losses.DropMaxLoss, non_targets=non_targets)
@@ -106,7 +111,13 @@ METHODS = {
     "lsoftmax_large_margin": _beside_large_margin(_lsoftmax),
     "modified_large_margin": _plain("Modified + large margin", partial(_margin, bias=1.0)),
     "sparsemax": replace(_sparsemax, head=ks.layers.Sparsemax),
-    "sparsemax_unscaled": replace(_sparsemax, title="Sparsemax, unscaled", head=_from_zeros),
+    "sparsemax_11": replace(
+        _sparsemax,
+        title="Sparsemax, 11 times the loss",
+        head=ks.layers.Sparsemax,
+        loss=_eleven_times,
+    ),
+    "sparsemax_unscaled": replace(_sparsemax, title="Sparsemax, temperature 1", head=_from_zeros),
     **{
         f"smoothing_{rate:g}": _plain(
             f"Label smoothing {rate:g}", partial(_margin, weight=0.0, label_smoothing=rate)
