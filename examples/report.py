@@ -60,7 +60,7 @@ def write(
             "test_errors": values,
             "mean": means[method].plain(),
             f"ratio_to_{baseline}": ratios[method].plain() if method in ratios else None,
-            "p_holm": Interval(p_values.get(method, math.nan)).plain()["estimate"],
+            "p_holm": _finite(p_values.get(method, math.nan)),
         }
         for method, values in errors.items()
     }
@@ -74,6 +74,10 @@ def write(
 def counted(count: int, noun: str) -> str:
     """Write "1 seed" or "5 seeds"."""
     return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
 
 
 def _show(

@@ -127,7 +127,7 @@ class CalibrationError(KeptRows):
         if not self.multi_label:
             return judged_columns(labels, probabilities, weights, self.class_wise)
         columns = probabilities, labels, weights
-        return columns if self.class_wise else tuple(ops.reshape(e, (-1, 1)) for e in columns)
+        return columns if self.class_wise else tuple(ops.reshape(each, (-1, 1)) for each in columns)
 
     def _columns(self) -> Any:
         """Return how many columns are judged, None before the first batch."""

@@ -117,12 +117,12 @@ def _losses(
     linear: Linear,
     weight: float,
     divergence: Divergence,
-    bias: float,
+    margin: float,
     label_smoothing: float,
 ) -> tuple[Tensor, Tensor, _NonTarget]:
-    """Return the losses, the targets' logits less the bias, and the sums."""
+    """Return the losses, the targets' logits less the margin, and the sums."""
     others = linear.kernel.shape[0] - 1
-    target = of_classes(classes, linear) - bias
+    target = of_classes(classes, linear) - margin
     forward, reverse = (weight * share for share in SHARES[divergence])
 
     def add(sums: tuple[Tensor, ...], tile: Tile) -> tuple[Tensor, ...]:
@@ -148,7 +148,7 @@ def _losses(
         losses += forward * (sums.weighted / sums.total - log_total + math.log(others))
     if reverse or label_smoothing:
         # Logits are linear, so that of their plain mean no tile is needed.
-        mean = (total_of_classes(linear) - (target + bias)) / others - sums.largest
+        mean = (total_of_classes(linear) - (target + margin)) / others - sums.largest
         losses += reverse * (log_total - math.log(others) - mean)
         uniform = label_smoothing / (others + 1)
         losses += uniform * others * (target - (sums.largest + mean))
@@ -164,9 +164,10 @@ def _gradient(
     upstream: Tensor,
     weight: float,
     divergence: Divergence,
-    bias: float,
+    margin: float,
     label_smoothing: float,
 ) -> Linear:
+    """Return the gradients for features, kernel and bias; the margin is in the target already."""
     others = linear.kernel.shape[0] - 1
     forward, reverse = (weight * share for share in SHARES[divergence])
     uniform = label_smoothing / (others + 1)
@@ -181,7 +182,7 @@ def _gradient(
     def gradient_of(tile: Tile) -> Tensor:
         deviations = tile.logits - ops.expand_dims(sums.largest, axis=-1)
         factor = level + slope * deviations if forward else level
-        others = ops.exp(deviations) * factor - constant
-        return ops.where(tile.classes == ops.expand_dims(classes, axis=-1), at_target, others)
+        at_others = ops.exp(deviations) * factor - constant
+        return ops.where(tile.classes == ops.expand_dims(classes, axis=-1), at_target, at_others)
 
     return pull_back(gradient_of, linear)
