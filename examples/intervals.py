@@ -73,8 +73,8 @@ def p_value(values: Sequence[float], reference: Sequence[float]) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values that allow for their number, by Holm's step-down procedure.
 
-    The probability of calling any method different that is not, by values below 5 %, is at most 5 %.
-    Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
+    Who calls those below 5 % different is wrong about any of them with a probability of at most
+    5 %. Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
     """
     order = np.argsort(p_values)
     steps = np.arange(len(order), 0, -1) * np.asarray(p_values)[order]
