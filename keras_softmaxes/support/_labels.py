@@ -66,6 +66,8 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
     """
     if labels is None:
         raise invalid("labels", "the class of each example", None)
+    if getattr(getattr(labels, "dtype", None), "kind", "") in ("O", "S", "U"):  # of NumPy
+        raise invalid("labels", "numbers, the classes", f"{labels.dtype}")
     labels = ops.convert_to_tensor(labels)
     if keras.backend.standardize_dtype(labels.dtype) == "string":
         raise invalid("labels", "numbers, the classes", "strings")
