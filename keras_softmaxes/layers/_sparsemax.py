@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Unpack
 
 from ..ops._sparsemax import sparsemax
-from ..support._arguments import Tensor, check_positive
+from ..support._arguments import Tensor, check_positive, invalid
 from ..support._configuration import serializable
 from ..support._options import LinearOptions
 from ..support._tensors import at_least_float32
@@ -12,6 +12,7 @@ from ._head import LinearHead
 if TYPE_CHECKING:
     from ..losses import SparsemaxLoss
 
+COLDEST = 1e-6  # below, logits of a usual size would not be finite
 RIVALS = 9  # non-targets up to which the temperature is the paper's
 
 
@@ -32,7 +33,7 @@ class Sparsemax(LinearHead):
 
     Args:
         units: the number of classes K, at least 2.
-        temperature: T, above 0. None is max(1, (K - 1) / 9); the paper has 1.
+        temperature: T, at least 1e-6. None is max(1, (K - 1) / 9); the paper has 1.
         kernel_initializer: initialiser of the kernel.
         bias_initializer: initialiser of the bias.
         kernel_regularizer: regulariser of the kernel.
@@ -47,7 +48,7 @@ class Sparsemax(LinearHead):
 
     Raises:
         ValueError: units that are not an integer of at least 2, a temperature that is not a finite
-            number above 0, or features of rank 1.
+            number of at least 1e-6, or features of rank 1.
 
     Example:
         >>> import keras
@@ -68,6 +69,8 @@ class Sparsemax(LinearHead):
         if temperature is None:
             temperature = max(1.0, (self.units - 1) / RIVALS)
         self.temperature = check_positive("temperature", temperature)
+        if self.temperature < COLDEST:
+            raise invalid("temperature", f"a number of at least {COLDEST}", repr(temperature))
 
     def call(self, features: Tensor) -> dict[str, Tensor]:
         """Return the class probabilities, and what `SparsemaxLoss` reads."""
