@@ -23,7 +23,7 @@ from ..support._arguments import (
 from ..support._configuration import serializable
 from ..support._labels import SOFT, UNREADABLE, Labels, check_ignore_class, read_labels
 from ..support._options import DType, Numbers, Reduction
-from ..support._tensors import unmasked, weights_like
+from ..support._tensors import Computed, unmasked, weights_like
 from ._linear import (
     PER_CLASS,
     are_linear,
@@ -298,12 +298,8 @@ class HeadLoss(keras.losses.Loss):
         return reduce(losses, masked, weights)
 
 
-class ReductionOnly(keras.losses.Loss):
-    """Keras's own masking, weighting and reduction, for losses that are computed already."""
-
-    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the losses, which take the labels' place."""
-        return y_true
+class ReductionOnly(Computed):
+    """Losses that are computed already, of which some examples may be ignored."""
 
     def counted_weights(self, counted: Tensor, y_pred: Tensor) -> Tensor:
         """Return the weights under which Keras treats ignored examples as it does masked ones.

@@ -64,7 +64,7 @@ def read_examples(
         ValueError: shapes or values that do not fit.
     """
     scores = read_logits("y_pred", y_pred)
-    weights = weights_of(sample_weight, scores[..., 0]) * unmasked(scores[..., 0], y_pred)
+    weights = _counted(sample_weight, scores, y_pred)
     probabilities = read_probabilities("y_pred", y_pred, weights)
     labels = ops.reshape(class_indices(y_true, scores), (-1,))
     return labels, ops.reshape(probabilities, (-1, scores.shape[-1])), ops.reshape(weights, (-1,))
@@ -89,8 +89,7 @@ def read_labelled(
     """
     scores = read_logits("y_pred", y_pred)
     present = multi_hot_or_missing(y_true, scores)
-    weights = weights_of(sample_weight, scores[..., 0]) * unmasked(scores[..., 0], y_pred)
-    weights = ops.expand_dims(weights, axis=-1)
+    weights = ops.expand_dims(_counted(sample_weight, scores, y_pred), axis=-1)
     weights = ops.where(present == MISSING, 0, weights)
     scores = ops.where(weights == 0, 0, scores)
     readable = (scores >= 0) & (scores <= 1)
@@ -101,3 +100,9 @@ def read_labelled(
         ops.reshape(each, (-1, scores.shape[-1])) for each in (present, scores, weights)
     )
     return present, scores, weights
+
+
+def _counted(sample_weight: Tensor, scores: Tensor, y_pred: Tensor) -> Tensor:
+    """Return the weights of the examples, (...), 0 where Keras's mask is on `y_pred`."""
+    examples = scores[..., 0]
+    return weights_of(sample_weight, examples) * unmasked(examples, y_pred)

@@ -9,9 +9,9 @@ from keras import ops
 
 from ..layers import AdversarialDropout
 from ..layers._random import draw_normal
-from ..losses._head_loss import ReductionOnly
 from ..support._arguments import Tensor, invalid
 from ..support._replicas import penalties, replica_count
+from ..support._tensors import Computed
 from ._predictions import log_probabilities, predictions
 
 
@@ -184,7 +184,7 @@ class Step:
         """
         dtype = keras.backend.standardize_dtype(divergences.dtype)
         outputs = keras.tree.flatten(self.outputs)[0]
-        return ReductionOnly("mean", "sum_over_batch_size", dtype)(divergences, outputs)
+        return Computed("mean", "sum_over_batch_size", dtype)(divergences, outputs)
 
 
 def check_differentiable(inputs: Any) -> None:

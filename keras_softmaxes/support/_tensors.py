@@ -172,15 +172,15 @@ def unmasked(examples: Tensor, y_pred: Tensor) -> Tensor:
         examples: (batch, ...), whose shape and type alone matter.
         y_pred: (batch, ..., classes), with a mask of padding, (batch, ...), or without.
     """
-    values = _Values("mask", reduction=None, dtype=examples.dtype)
+    values = Computed("mask", reduction=None, dtype=examples.dtype)
     return values(ops.ones_like(examples), y_pred)
 
 
-class _Values(keras.losses.Loss):
-    """Values that are computed already, which Keras masks as it masks every loss."""
+class Computed(keras.losses.Loss):
+    """Losses that are computed already, with Keras's own masking, weighting and reduction."""
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return the values, which take the labels' place."""
+        """Return the losses, which take the labels' place."""
         return y_true
 
 
