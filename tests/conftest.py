@@ -23,6 +23,18 @@ if keras.backend.backend() == "tensorflow":
         [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()],
     )
 
+    def untuned(dataset):
+        """Return a dataset without the thread that tunes it.
+
+        An iterator that is left before its end, as by an error, waits for that thread when it is
+        freed, up to a minute, and everything else waits with it.
+        """
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return dataset.with_options(options)
+
+    tf.data.Dataset._apply_debug_options = untuned
+
 # JAX compiles each operation anew for each shape, which is most of what an example costs.
 settings.register_profile(
     "all", deadline=None, max_examples=15 if keras.backend.backend() == "jax" else 100
