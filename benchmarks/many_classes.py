@@ -174,12 +174,12 @@ def peak_memory(way: str, case: Case) -> float:
     return memory_status("VmHWM") - before
 
 
-def memory_in_a_process(way: str, number: int) -> float:
+def memory_in_a_process(way: str, number: int) -> int:
     command = [sys.executable, __file__, "--memory-of", way, str(number)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return round(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
-def show_memory(memory: dict[str, dict[str, float]]) -> None:
+def show_memory(memory: dict[str, dict[str, int]]) -> None:
     table = Table("case", "way", "peak, MiB", "ratio to dense")
     for case, peaks in memory.items():
         for way, peak in peaks.items():

@@ -55,9 +55,9 @@ def main() -> None:
     draw(report, HERE / "results" / "many_classes_growth.svg")
 
 
-def memory_in_a_process(way: str, case: many_classes.Case) -> float:
+def memory_in_a_process(way: str, case: many_classes.Case) -> int:
     command = [sys.executable, __file__, "--memory-of", way, json.dumps(case)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return round(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
 def draw(report: dict[str, Any], path: Path) -> None:

@@ -56,7 +56,8 @@ def in_a_process(way: str, settings: dict[str, int]) -> dict[str, Any]:
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return {"exit_status": done.returncode, "error": lines[-1][:300] if lines else ""}
+    told = [line for line in lines if "memory" in line or "OOM" in line] or lines or [""]
+    return {"exit_status": done.returncode, "error": told[0][:300]}
 
 
 def train(way: str, classes: int, batch: int, steps: int) -> dict[str, float]:
@@ -74,7 +75,7 @@ def train(way: str, classes: int, batch: int, steps: int) -> dict[str, float]:
         start = time.perf_counter()
         loss = float(model.train_on_batch(x, y))
         seconds.append(time.perf_counter() - start)
-    return {"loss": loss, "step_seconds": min(seconds), "peak_mib": memory_status("VmHWM")}
+    return {"loss": loss, "step_seconds": min(seconds), "peak_mib": round(memory_status("VmHWM"))}
 
 
 def available_memory() -> int:

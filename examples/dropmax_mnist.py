@@ -117,6 +117,7 @@ def draw(runs: Runs, results: dict[str, list[dict[str, Any]]], images: data.Imag
     dropmax_plots.convergence(results, runs.folder / "convergence.png")
     dropmax_plots.retain_probabilities(dropmax, base, images, runs.folder / "retain.png")
     dropmax_plots.retain_by_class(dropmax, base, images, runs.folder / "retain_by_class.png")
+    dropmax_plots.masks(dropmax, base, images, runs.folder / "masks.png")
     dropmax_plots.predictive_distributions(dropmax, base, images, runs.folder / "predictive.png")
     print(f"plots in {runs.folder}")
 

@@ -15,6 +15,7 @@ import keras_softmaxes as ks
 mpl.use("Agg")
 SHOWN = 6
 SAMPLES = 1000
+MASKS = 20
 NOISE_LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -105,10 +106,32 @@ def retain_by_class(
     _save(figure, path)
 
 
+def masks(dropmax: ks.models.Classifier, base: np.ndarray, images: data.Images, path: Path) -> None:
+    """Fig. 4 (d): masks drawn for hard test images, which class is kept and which dropped."""
+    _, hard = _easy_and_hard(base, images)
+    retain = np.asarray(dropmax.head.retain_probabilities(dropmax.network(images.x_test[hard])))
+    rng = np.random.default_rng(0)
+    figure, axes = plt.subplots(2, len(hard), figsize=(9, 4), layout="constrained")
+    for (above, below), index, kept in zip(axes.T, hard, retain, strict=True):
+        above.imshow(images.x_test[index, ..., 0], cmap="gray_r")
+        above.set_title(f"{images.y_test[index]}, taken for {base[index].argmax()}")
+        above.set_axis_off()
+        drawn = rng.random((MASKS, images.classes)) < kept
+        below.imshow(drawn, cmap="Greys", vmin=0, vmax=1.5, aspect="auto")
+        below.axvline(images.y_test[index], color="tab:green", alpha=0.5)
+        below.set(xticks=range(images.classes), yticks=[], xlabel="class")
+    axes[1, 0].set_ylabel(f"{MASKS} masks")
+    figure.suptitle("Masks drawn from the retain probabilities: dark is kept, the line the target")
+    _save(figure, path)
+
+
 def predictive_distributions(
     dropmax: ks.models.Classifier, base: np.ndarray, images: data.Images, path: Path
 ) -> None:
-    """Figs. 4 (f) and 7: the target's probability over draws of the mask (Eq. 14)."""
+    """Figs. 4 (f) and 7: the target's probability over draws of the mask (Eq. 14).
+
+    Also with the target's mask at its expectation (Fig. 7 b), which spreads the draws less.
+    """
     easy, hard = _easy_and_hard(base, images)
     rng = np.random.default_rng(0)
     one = images.x_test[easy[1]]
@@ -125,12 +148,16 @@ def predictive_distributions(
             [f"{kind} {index + 1}" for kind in ("easy", "hard") for index in range(3)],
         ),
     }
-    figure, axes = plt.subplots(2, 1, figsize=(7, 6), layout="constrained")
-    for axis, (title, (x, targets, names)) in zip(axes, panels.items(), strict=True):
+    figure, axes = plt.subplots(2, 2, figsize=(11, 6), layout="constrained")
+    for row, (title, (x, targets, names)) in zip(axes, panels.items(), strict=True):
         draws = _target_draws(dropmax, x, targets)
-        axis.violinplot(list(draws), showmeans=True)
-        axis.set_xticks(range(1, len(names) + 1), names)
-        axis.set(ylim=(-0.02, 1.02), ylabel="p(target)", title=title)
+        kept = _target_draws_with_the_target_kept(dropmax, x, targets)
+        row[0].set(title=title)
+        row[1].set(title=f"{title}, the target's mask at its expectation")
+        for axis, of_axis in zip(row, (draws, kept), strict=True):
+            axis.violinplot(list(of_axis), showmeans=True)
+            axis.set_xticks(range(1, len(names) + 1), names)
+            axis.set(ylim=(-0.02, 1.02), ylabel="p(target)")
     figure.suptitle(f"Predictive distributions, {SAMPLES:,} draws")
     _save(figure, path)
 
@@ -150,6 +177,19 @@ def _target_draws(model: ks.models.Classifier, x: np.ndarray, targets: Sequence[
     generator = keras.random.SeedGenerator(0)
     draws = [np.asarray(draw(outputs, generator)) for _ in range(SAMPLES)]
     return np.array(draws)[:, np.arange(len(x)), targets].T
+
+
+def _target_draws_with_the_target_kept(
+    model: ks.models.Classifier, x: np.ndarray, targets: Sequence[int]
+) -> np.ndarray:
+    """Return the same with the target's mask at its retain probability, (images, draws)."""
+    outputs, rows = model(x), np.arange(len(x))
+    retain = np.asarray(model.head.retain_probabilities(model.network(x)))
+    drawn = np.random.default_rng(0).random((SAMPLES, *retain.shape)) < retain
+    mask = np.where(np.eye(retain.shape[1], dtype=bool)[targets], retain, drawn)
+    logits = np.asarray(outputs["logits"])
+    weights = mask * np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return (weights[:, rows, targets] / weights.sum(axis=-1)).T
 
 
 def _save(figure: plt.Figure, path: Path) -> None:
