@@ -87,7 +87,8 @@ def draw(report: dict[str, Any], path: Path) -> None:
         column[1].set_xlabel("classes")
     panels[0, 0].set_ylabel("loss and gradients, s")
     panels[1, 0].set_ylabel("peak above the weights, MiB")
-    panels[0, 0].legend(frameon=False, title="way, rows")
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, title="way, rows")
     figure.savefig(path, metadata={"Date": None})
 
 
