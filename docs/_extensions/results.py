@@ -56,7 +56,7 @@ def _files(folder: Path) -> dict[str, Any]:
 
 
 def _printed(name: str, value: Any) -> Any:
-    """Return a value of a file as it is printed: ratios have three digits, other numbers two."""
+    """Return a value of a file as it is printed: ratios to three digits, other fractions to two."""
     if isinstance(value, dict) and value.keys() == {"estimate", "low", "high"}:
         return _interval(digits=3 if name.startswith("ratio") else 2, **value)
     if isinstance(value, dict):
@@ -67,7 +67,9 @@ def _printed(name: str, value: Any) -> Any:
         return printed
     if name == "seeds":
         return len(value)
-    return f"{value:.2f}" if isinstance(value, float) else value
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:,}" if type(value) is int else value
 
 
 def _interval(estimate: float, low: float | None, high: float | None, digits: int) -> str:
