@@ -257,25 +257,24 @@ def _read_classes(labels: Tensor, classes: int, ignore_class: int | None) -> Lab
 
 
 def _read_rows(labels: Tensor, dtype: str) -> Labels:
-    classes, rows = _from_rows(labels, dtype)
+    # The rounding of the labels' own type, as float16 that becomes float32.
+    given = keras.backend.standardize_dtype(labels.dtype)
+    tolerance = 1e-2 if given in ("float16", "bfloat16") else 1e-3
+    rows = ops.cast(labels, dtype)
+    classes, sums = _from_rows(rows, tolerance)
     expected = "rows of numbers of at least 0 that sum to 1, one-hot or soft (shown are the sums)"
-    sums = ops.sum(rows, axis=-1)
     return Labels(*checked((classes, rows), classes != UNREADABLE, "labels", expected, sums))
 
 
 @xla_compiled
-def _from_rows(labels: Tensor, dtype: str) -> tuple[Tensor, Tensor]:
-    """Return the classes of rows, and the rows as numbers of a float type."""
-    rows = ops.cast(labels, dtype)
+def _from_rows(rows: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+    """Return the classes of rows, and the sums of the rows."""
     is_zero = rows == 0
     # The place of the one: that of the largest number takes a pass of its own, many times slower.
-    places = ops.arange(labels.shape[-1], dtype="int32")
+    places = ops.arange(rows.shape[-1], dtype="int32")
     place = ops.sum(ops.where(is_zero, 0, places), axis=-1)
     ones = ops.sum(ops.where(is_zero, 0, 1), axis=-1)
-    total = ops.sum(rows, axis=-1)
-    # Up to the rounding of the labels' own type, as float16 that became float32.
-    given = keras.backend.standardize_dtype(labels.dtype)
-    tolerance = 1e-2 if given in ("float16", "bfloat16") else 1e-3
-    readable = (ops.min(rows, axis=-1) >= 0) & (ops.abs(total - 1) <= tolerance)
-    classes = ops.where((ones == 1) & (total == 1), place, SOFT)
-    return ops.where(readable, classes, UNREADABLE), rows
+    sums = ops.sum(rows, axis=-1)
+    readable = (ops.min(rows, axis=-1) >= 0) & (ops.abs(sums - 1) <= tolerance)
+    classes = ops.where((ones == 1) & (sums == 1), place, SOFT)
+    return ops.where(readable, classes, UNREADABLE), sums
