@@ -6,6 +6,10 @@ BIN := .venv/bin
 PARALLEL := --numprocesses auto --maxprocesses 4
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
+# Kernels of tests run for milliseconds: how fast XLA compiles them counts, not how fast they are.
+# `make test-oldest` compiles them as users do.
+test test-all: export XLA_FLAGS ?= --xla_backend_optimization_level=0
+
 .PHONY: demo test test-all test-oldest check docs build test-wheel results \
 	benchmark clean
 

@@ -153,7 +153,7 @@ def predictive_distributions(
         draws = _target_draws(dropmax, x, targets)
         kept = _target_draws_with_the_target_kept(dropmax, x, targets)
         row[0].set(title=title)
-        row[1].set(title=f"{title}, the target's mask at its expectation")
+        row[1].set(title=f"{title}, target at its expectation")
         for axis, of_axis in zip(row, (draws, kept), strict=True):
             axis.violinplot(list(of_axis), showmeans=True)
             axis.set_xticks(range(1, len(names) + 1), names)

@@ -9,7 +9,7 @@ same images in the same order. Trains what is missing, so it can be interrupted 
 Prints each method's test error and its ratio to softmax, with 95 % intervals over the seeds, and
 writes them, the negative log-likelihood and the expected calibration error as JSON, CSV and PNG.
 
-The grid of how many classes and how many images of each: --classes 100 --images 4. Choices are made
+How many classes and how many images of each: --classes 100 --images 4. Choices are made
 by --validation, which holds a quarter of the training images of each class back to test on.
 """
 
@@ -140,7 +140,11 @@ METHODS = {
 
 
 def main() -> None:
-    args = parse_arguments()
+    compare(parse_arguments())
+
+
+def compare(args: argparse.Namespace) -> report.Results:
+    """Do the runs that are missing, write what came out, and return all runs."""
     recipe = RECIPES[args.dataset]
     images = chosen(data.load(args.dataset, args.data_dir), args)
     settings = {
@@ -182,9 +186,11 @@ def main() -> None:
     titles = {method: METHODS[method].title for method in results}
     measured = ["test_error", "negative_log_likelihood", "calibration_error"]
     report.write(results, settings, title, runs.folder, titles, BASELINE, measured)
+    return results
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line's arguments, or those that are given."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", choices=RECIPES, default="omniglot_964x28")
     parser.add_argument("--data-dir", help="TFDS's folder")
@@ -203,7 +209,7 @@ def parse_arguments() -> argparse.Namespace:
         "--methods", nargs="+", choices=names, default=names, metavar="METHOD", help=help
     )
     parser.add_argument("--out", help="folder of the results; finished runs in it are kept")
-    args = parser.parse_args()
+    args = parser.parse_args(given)
     recipe = RECIPES[args.dataset]
     args.epochs = recipe.epochs if args.epochs is None else args.epochs
     args.images = recipe.images if args.images is None else args.images

@@ -73,7 +73,7 @@ def _printed(name: str, value: Any) -> Any:
 
 
 def _interval(estimate: float, low: float | None, high: float | None, digits: int) -> str:
-    """Return "3.54 [3.45, 3.63]", which no line breaks."""
+    """Return "3.63 [3.43, 3.83]", which no line breaks."""
     bounds = "" if low is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
     return f"{estimate:.{digits}f}{bounds}".replace(" ", "\N{NO-BREAK SPACE}")
 

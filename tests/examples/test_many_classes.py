@@ -6,6 +6,7 @@ import sys
 import data
 import keras
 import many_classes
+import many_classes_grid
 import methods
 import numpy as np
 import pytest
@@ -84,3 +85,26 @@ def test_it_compares_and_continues(images, tmp_path, monkeypatch):
     assert results["settings"]["classes"] == 12
     assert (tmp_path / "results.csv").read_text().startswith("method,seed,test_error,negative")
     assert (tmp_path / "results.png").exists()
+
+
+@pytest.mark.slow
+def test_a_grid_compares_and_continues(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda name, folder: images)
+    monkeypatch.setattr(many_classes_grid, "CLASSES", (6, 12))
+    monkeypatch.setattr(many_classes_grid, "IMAGES", (2,))
+    monkeypatch.setattr(sys, "argv", ["grid", "--steps", "1", "--out", str(tmp_path)])
+    many_classes_grid.main()
+    first = (tmp_path / "6-2" / "runs" / "dropmax-0.json").read_text()
+    many_classes_grid.main()
+    assert (tmp_path / "6-2" / "runs" / "dropmax-0.json").read_text() == first
+    few, many = json.loads((tmp_path / "results.json").read_text())["cells"]
+    assert (few["classes"], many["classes"], many["images"]) == (6, 12, 2)
+    errors = {name: values[0] for name, values in many["test_errors"].items()}
+    best = min(errors["softmax"], errors["softmax_zeros"])
+    assert many["ratio"] == pytest.approx(errors["dropmax"] / best)
+
+
+def test_a_cell_of_a_grid_has_about_so_many_steps():
+    assert many_classes_grid.epochs((100, 2), 1200) == 600
+    assert many_classes_grid.epochs((964, 16), 1200) == 10
+    assert many_classes_grid.epochs((964, 16), 1) == 1
