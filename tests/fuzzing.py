@@ -32,7 +32,7 @@ PLAN = {
     "arguments": (120, 1),
 }
 if not EAGER:  # where each new shape is compiled
-    PLAN = {kind: (-(-examples // 20), cases) for kind, (examples, cases) in PLAN.items()}
+    PLAN = {kind: (-(-examples // 10), cases) for kind, (examples, cases) in PLAN.items()}
 
 
 def rows_of(kind):
