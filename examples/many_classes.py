@@ -145,7 +145,6 @@ def main() -> None:
 
 def compare(args: argparse.Namespace) -> report.Results:
     """Do the runs that are missing, write what came out, and return all runs."""
-    recipe = RECIPES[args.dataset]
     images = chosen(data.load(args.dataset, args.data_dir), args)
     settings = {
         "dataset": args.dataset,
@@ -162,21 +161,9 @@ def compare(args: argparse.Namespace) -> report.Results:
     runs = Runs(args.out or f"results/many_classes/{name}", settings)
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
-        model = methods.build(
-            METHODS[method], recipe.network, images.x_train.shape[1:], images.classes
-        )
-        steps = math.ceil(len(images.y_train) / BATCH_SIZE) * args.epochs
-        METHODS[method].compile(model, recipe.optimizer(steps))
-        history = model.fit(
-            images.x_train,
-            images.y_train,
-            batch_size=BATCH_SIZE,
-            epochs=args.epochs,
-            callbacks=callbacks,
-            verbose=0,
-        ).history
+        model, losses = trained(method, args.dataset, images, args.epochs, callbacks)
         served = methods.serving(model, METHODS[method].activation)
-        return {**judged(served, images), "losses": history["loss"]}
+        return {**judged(served, images), "losses": losses}
 
     results = runs.complete(args.methods, list(range(args.seeds)), args.epochs, train)
     title = (
@@ -187,6 +174,29 @@ def compare(args: argparse.Namespace) -> report.Results:
     measured = ["test_error", "negative_log_likelihood", "calibration_error"]
     report.write(results, settings, title, runs.folder, titles, BASELINE, measured)
     return results
+
+
+def trained(
+    method: str,
+    dataset: str,
+    images: data.Images,
+    epochs: int,
+    callbacks: list[keras.callbacks.Callback],
+) -> tuple[keras.Model, list[float]]:
+    """Return a model that a method has trained by the recipe of a dataset, and its losses."""
+    recipe = RECIPES[dataset]
+    model = methods.build(METHODS[method], recipe.network, images.x_train.shape[1:], images.classes)
+    steps = math.ceil(len(images.y_train) / BATCH_SIZE) * epochs
+    METHODS[method].compile(model, recipe.optimizer(steps))
+    history = model.fit(
+        images.x_train,
+        images.y_train,
+        batch_size=BATCH_SIZE,
+        epochs=epochs,
+        callbacks=callbacks,
+        verbose=0,
+    ).history
+    return model, history["loss"]
 
 
 def parse_arguments(given: list[str] | None = None) -> argparse.Namespace:
