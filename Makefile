@@ -4,11 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PARALLEL := --numprocesses auto --maxprocesses 4
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-
 # Kernels of tests run for milliseconds: how fast XLA compiles them counts, not how fast they are.
-# `make test-oldest` compiles them as users do.
-test test-all: export XLA_FLAGS ?= --xla_backend_optimization_level=0
+QUICK := XLA_FLAGS=--xla_backend_optimization_level=0
+export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test test-all test-oldest check docs build test-wheel results \
 	benchmark clean
@@ -20,15 +18,15 @@ demo: .venv/examples
 # The quick tests, on JAX those that every head and loss passes. One thread for each of the processes,
 # which already keep all cores busy.
 test: check
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
+	$(QUICK) TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
 		tests/conformance/test_heads.py tests/conformance/test_losses.py
 
-# All tests, the trainings of the examples among them. Where each new shape is compiled, as on JAX,
+# All tests, the trainings of the examples among them, on TensorFlow compiled as for users. Where each new shape is compiled, as on JAX,
 # the fuzz tests would take as long as all others.
 test-all: check
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) tests --ignore tests/fuzz
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) tests --ignore tests/fuzz
 
 # The oldest Keras and TensorFlow that setup.cfg admits, in a virtual environment of their own.
 test-oldest: .venv-oldest/oldest

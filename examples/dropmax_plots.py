@@ -182,7 +182,7 @@ def _target_draws(model: ks.models.Classifier, x: np.ndarray, targets: Sequence[
 def _target_draws_with_the_target_kept(
     model: ks.models.Classifier, x: np.ndarray, targets: Sequence[int]
 ) -> np.ndarray:
-    """Return the same with the target's mask at its retain probability, (images, draws)."""
+    """Return the target's probability in every draw, its own mask at its expectation."""
     outputs, rows = model(x), np.arange(len(x))
     retain = np.asarray(model.head.retain_probabilities(model.network(x)))
     drawn = np.random.default_rng(0).random((SAMPLES, *retain.shape)) < retain

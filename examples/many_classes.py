@@ -9,8 +9,8 @@ same images in the same order. Trains what is missing, so it can be interrupted 
 Prints each method's test error and its ratio to softmax, with 95 % intervals over the seeds, and
 writes them, the negative log-likelihood and the expected calibration error as JSON, CSV and PNG.
 
-How many classes and how many images of each: --classes 100 --images 4. Choices are made
-by --validation, which holds a quarter of the training images of each class back to test on.
+Fewer classes and images of each: --classes 100 --images 4. Choices are made by --validation, which
+holds a quarter of the training images of each class back to test on.
 """
 
 import argparse

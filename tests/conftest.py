@@ -23,6 +23,9 @@ if keras.backend.backend() == "tensorflow":
         [tf.config.LogicalDeviceConfiguration(), tf.config.LogicalDeviceConfiguration()],
     )
 
+    # A private name, through which each iterator gets its dataset.
+    iterated = tf.data.Dataset._apply_debug_options
+
     def untuned(dataset):
         """Return a dataset without the thread that tunes it.
 
@@ -31,7 +34,7 @@ if keras.backend.backend() == "tensorflow":
         """
         options = tf.data.Options()
         options.autotune.enabled = False
-        return dataset.with_options(options)
+        return iterated(dataset).with_options(options)
 
     tf.data.Dataset._apply_debug_options = untuned
 

@@ -51,6 +51,12 @@ def along(path, *names):
     return list(chain.from_iterable(methods(path, names)))
 
 
+def grid():
+    for cell in read("many_classes/grid/results.json")["cells"]:
+        errors = [f"{np.mean(values):.2f}" for values in cell["test_errors"].values()]
+        yield [str(cell["classes"]), str(cell["images"]), *errors, f"{cell['ratio']:.2f}"]
+
+
 def large_margin(experiment):
     shares = read(f"large_margin/tiny_imagenet_100x32-{experiment}/{experiment}.json")["shares"]
     for rows in shares.values():
@@ -208,6 +214,7 @@ TABLES = {
     ("many_classes", 0): lambda: methods("many_classes/omniglot_964x28/results.json"),
     ("many_classes", 1): lambda: methods("many_classes/tiny_imagenet_100x32/results.json"),
     ("many_classes", 2): lambda: methods("many_classes/validation/results.json"),
+    ("many_classes", 3): lambda: list(grid()),
     ("gsoftmax", 0): lambda: list(several_labels()),
     ("gsoftmax", 1): significances,
     ("gsoftmax", 2): lambda: list(label_means()),

@@ -56,7 +56,7 @@ def _files(folder: Path) -> dict[str, Any]:
 
 
 def _printed(name: str, value: Any) -> Any:
-    """Return a value of a file as it is printed: ratios to three digits, other fractions to two."""
+    """Return a value of a file as it is printed, an interval of ratios with three digits."""
     if isinstance(value, dict) and value.keys() == {"estimate", "low", "high"}:
         return _interval(digits=3 if name.startswith("ratio") else 2, **value)
     if isinstance(value, dict):
@@ -68,7 +68,7 @@ def _printed(name: str, value: Any) -> Any:
     if name == "seeds":
         return len(value)
     if isinstance(value, float):
-        return f"{value:.2f}"
+        return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
     return f"{value:,}" if type(value) is int else value
 
 

@@ -261,20 +261,24 @@ def _read_rows(labels: Tensor, dtype: str) -> Labels:
     given = keras.backend.standardize_dtype(labels.dtype)
     tolerance = 1e-2 if given in ("float16", "bfloat16") else 1e-3
     rows = ops.cast(labels, dtype)
-    classes, sums = _from_rows(rows, tolerance)
-    expected = "rows of numbers of at least 0 that sum to 1, one-hot or soft (shown are the sums)"
-    return Labels(*checked((classes, rows), classes != UNREADABLE, "labels", expected, sums))
+    classes, told = _from_rows(rows, tolerance)
+    expected = (
+        "rows of numbers of at least 0 that sum to 1, one-hot or soft (shown are the sums, or what "
+        "is below 0)"
+    )
+    return Labels(*checked((classes, rows), classes != UNREADABLE, "labels", expected, told))
 
 
 @xla_compiled
 def _from_rows(rows: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-    """Return the classes of rows, and the sums of the rows."""
+    """Return the classes of rows, and the sum of each row, or its least number below 0."""
     is_zero = rows == 0
     # The place of the one: that of the largest number takes a pass of its own, many times slower.
     places = ops.arange(rows.shape[-1], dtype="int32")
     place = ops.sum(ops.where(is_zero, 0, places), axis=-1)
     ones = ops.sum(ops.where(is_zero, 0, 1), axis=-1)
     sums = ops.sum(rows, axis=-1)
-    readable = (ops.min(rows, axis=-1) >= 0) & (ops.abs(sums - 1) <= tolerance)
+    least = ops.min(rows, axis=-1)
+    readable = (least >= 0) & (ops.abs(sums - 1) <= tolerance)
     classes = ops.where((ones == 1) & (sums == 1), place, SOFT)
-    return ops.where(readable, classes, UNREADABLE), sums
+    return ops.where(readable, classes, UNREADABLE), ops.where(least < 0, least, sums)
