@@ -311,4 +311,4 @@ def test_labels_that_are_missing_are_told_from_those_that_cannot_be_read():
 def test_an_error_of_rows_shows_the_number_below_0_or_the_sum():
     for row, told in (([1.5, -0.5], "from -0.5 to"), ([0.75, 0.75], "to 1.5")):
         with pytest.raises(ValueError, match=f"`labels`.*{told}"):
-            read_labels(np.array([row, [0.0, 1.0]]), keras.ops.zeros((2, 2)))
+            read_labels(np.array([row, [0.0, 1.0]]), ops.zeros((2, 2)))
