@@ -93,7 +93,9 @@ def draw(ratios: dict[Cell, float], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     shown = axes.imshow(np.log2(values), cmap="RdBu_r", vmin=-1, vmax=1)
     for row, column in np.ndindex(values.shape):
-        axes.text(column, row, f"{values[row, column]:.2f}", ha="center", va="center")
+        value = values[row, column]
+        color = "w" if abs(np.log2(value)) > 0.6 else "k"
+        axes.text(column, row, f"{value:.2f}", color=color, ha="center", va="center")
     axes.set_xticks(range(len(IMAGES)), [str(images) for images in IMAGES])
     axes.set_yticks(range(len(CLASSES)), [str(classes) for classes in CLASSES])
     axes.set(xlabel="training images of each class", ylabel="classes")
