@@ -75,7 +75,11 @@ def write(found: dict[Cell, report.Results], args: argparse.Namespace) -> None:
         }
         for (classes, images), results in found.items()
     ]
-    settings = {"seeds": args.seeds, "steps": args.steps, "batch_size": many_classes.BATCH_SIZE}
+    settings = {
+        "seeds": list(range(args.seeds)),
+        "steps": args.steps,
+        "batch_size": many_classes.BATCH_SIZE,
+    }
     content = {"settings": settings, "versions": versions(), "cells": cells}
     write_json(args.out / "results.json", content)
     with (args.out / "results.csv").open("w", newline="") as file:
