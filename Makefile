@@ -22,8 +22,8 @@ test: check
 	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
 		tests/conformance/test_heads.py tests/conformance/test_losses.py
 
-# All tests, the trainings of the examples among them, on TensorFlow compiled as for users. Where each new shape is compiled, as on JAX,
-# the fuzz tests would take as long as all others.
+# All tests, the trainings of the examples among them, with TensorFlow's kernels as users have them.
+# JAX compiles each new shape, for which the fuzz tests would take as long as all others.
 test-all: check
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) tests --ignore tests/fuzz
