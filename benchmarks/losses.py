@@ -63,7 +63,7 @@ def main() -> None:
         for batch, classes in SHAPES
     }
     turns.show(results, "loss and gradient", BASELINE)
-    memory = {name: memory_in_a_process(name) for name in losses()}
+    memory = {name: memory_in_a_process(__file__, name) for name in losses()}
     show_memory(memory)
     report = turns.report({"turns": args.turns}, results)
     write_json(HERE / "results" / "losses.json", {**report, "peak_memory_mib": memory})
@@ -108,16 +108,17 @@ def memory_status(entry: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def memory_in_a_process(name: str) -> float:
-    command = [sys.executable, __file__, "--memory-of", name]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def memory_in_a_process(script: str, *words: str) -> int:
+    """Return the MiB that a script prints in a process of its own, of what the words name."""
+    command = [sys.executable, script, "--memory-of", *words]
+    return round(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
-def show_memory(memory: dict[str, float]) -> None:
+def show_memory(memory: dict[str, int]) -> None:
     batch, classes = SHAPES[-1]
     table = Table("loss", f"peak memory at {batch:,} x {classes:,}, MiB", "ratio")
     for name, peak in memory.items():
-        table.add_row(name, f"{peak:.0f}", f"{peak / memory[BASELINE]:.2f}")
+        table.add_row(name, str(peak), f"{peak / memory[BASELINE]:.2f}")
     Console().print(table)
 
 

@@ -12,7 +12,6 @@ Prints the median ratios; writes benchmarks/results/many_classes.json.
 
 import argparse
 import importlib.util
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "examples"))
 
 import turns  # noqa: E402
-from losses import memory_status  # noqa: E402
+from losses import memory_in_a_process, memory_status  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 from runs import write_json  # noqa: E402
@@ -65,7 +64,7 @@ def main() -> None:
         ways = ways_of(CASES[number])
         runners = {way: stepper(way, CASES[number]) for way in ways}
         results[title] = turns.measure(runners, WAYS[0], args.turns, title)
-        memory[title] = {way: memory_in_a_process(way, number) for way in ways}
+        memory[title] = {way: memory_in_a_process(__file__, way, str(number)) for way in ways}
     turns.show(results, "loss and gradients", WAYS[0])
     show_memory(memory)
     rows, features, classes, drawn = SAMPLED
@@ -172,11 +171,6 @@ def peak_memory(way: str, case: Case) -> float:
     before = memory_status("VmRSS")
     run()
     return memory_status("VmHWM") - before
-
-
-def memory_in_a_process(way: str, number: int) -> int:
-    command = [sys.executable, __file__, "--memory-of", way, str(number)]
-    return round(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
 def show_memory(memory: dict[str, dict[str, int]]) -> None:

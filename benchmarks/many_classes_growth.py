@@ -10,14 +10,13 @@ logits. Writes benchmarks/results/many_classes_growth.json and .svg.
 import argparse
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import many_classes  # makes the modules of examples/ known
 import matplotlib as mpl
 import turns
+from losses import memory_in_a_process
 from matplotlib import pyplot as plt
 from runs import write_json
 
@@ -48,16 +47,13 @@ def main() -> None:
         results[many_classes.describe(case)] = turns.measure(
             runners, ways[0], args.turns, many_classes.describe(case)
         )
-        memory[many_classes.describe(case)] = {way: memory_in_a_process(way, case) for way in ways}
+        memory[many_classes.describe(case)] = {
+            way: memory_in_a_process(__file__, way, json.dumps(case)) for way in ways
+        }
     settings = {"turns": args.turns, "classes": args.classes, "rows": args.rows}
     report = {**turns.report(settings, results), "peak_memory_mib": memory}
     write_json(HERE / "results" / "many_classes_growth.json", report)
     draw(report, HERE / "results" / "many_classes_growth.svg")
-
-
-def memory_in_a_process(way: str, case: many_classes.Case) -> int:
-    command = [sys.executable, __file__, "--memory-of", way, json.dumps(case)]
-    return round(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
 def draw(report: dict[str, Any], path: Path) -> None:

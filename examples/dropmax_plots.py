@@ -27,15 +27,19 @@ def convergence(results: dict[str, list[dict[str, Any]]], path: Path) -> None:
         for part, style in (("train", ":"), ("test", "-")):
             curves = np.array([run["convergence"][part] for run in runs])
             epochs = runs[0]["convergence"]["epoch"]
-            axes.plot(epochs, curves.mean(axis=0), style, color=color, label=f"{method}, {part}")
-            axes.fill_between(
-                epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.15
-            )
+            band(axes, epochs, curves, style, color=color, label=f"{method}, {part}")
     axes.set(xlabel="epoch", ylabel="cross-entropy, nats (range over the seeds)", yscale="log")
     axes.set_title("Convergence, with the mask at its expectation")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper right", ncols=2)
     _save(figure, path)
+
+
+def band(axes: plt.Axes, x: Sequence[int], curves: np.ndarray, *style: str, **look: str) -> None:
+    """Draw the mean of curves, (seeds, points), and their range."""
+    (line,) = axes.plot(x, curves.mean(axis=0), *style, **look)
+    low, high = curves.min(axis=0), curves.max(axis=0)
+    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.15)
 
 
 def retain_probabilities(
@@ -184,7 +188,7 @@ def _target_draws_with_the_target_kept(
 ) -> np.ndarray:
     """Return the target's probability in every draw, its own mask at its expectation."""
     outputs, rows = model(x), np.arange(len(x))
-    retain = np.asarray(model.head.retain_probabilities(model.network(x)))
+    retain = np.asarray(keras.ops.sigmoid(outputs["retain_logits"]))
     drawn = np.random.default_rng(0).random((SAMPLES, *retain.shape)) < retain
     mask = np.where(np.eye(retain.shape[1], dtype=bool)[targets], retain, drawn)
     logits = np.asarray(outputs["logits"])

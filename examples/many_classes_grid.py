@@ -9,7 +9,6 @@ JSON and CSV, and a plot of DropMax's error over that of softmax from a kernel o
 """
 
 import argparse
-import csv
 import itertools
 from pathlib import Path
 
@@ -82,13 +81,15 @@ def write(found: dict[Cell, report.Results], args: argparse.Namespace) -> None:
     }
     content = {"settings": settings, "versions": versions(), "cells": cells}
     write_json(args.out / "results.json", content)
-    with (args.out / "results.csv").open("w", newline="") as file:
-        columns = ["classes", "images", "method", "seed", "test_error", "seconds"]
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        for (classes, images), results in found.items():
-            for run in itertools.chain(*results.values()):
-                writer.writerow({"classes": classes, "images": images, **run})
+    rows = {
+        f"{classes}-{images}": [
+            {"classes": classes, "images": images, **run}
+            for runs in results.values()
+            for run in runs
+        ]
+        for (classes, images), results in found.items()
+    }
+    report.write_csv(rows, ["classes", "images", "test_error"], args.out / "results.csv")
 
 
 def draw(ratios: dict[Cell, float], path: Path) -> None:

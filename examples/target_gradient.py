@@ -14,8 +14,8 @@ from typing import Any
 
 import data
 import dropmax_mnist
+import dropmax_plots
 import keras
-import matplotlib as mpl
 import methods
 import numpy as np
 import report
@@ -98,14 +98,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def draw(results: report.Results, path: Path, args: argparse.Namespace) -> None:
-    mpl.use("Agg")
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for index, (method, runs) in enumerate(results.items()):
+    for method, runs in results.items():
         curves = np.array([run["target_gradient"] for run in runs])
-        epochs, color = runs[0]["epoch"], f"C{index}"
         title = methods.METHODS[method].title
-        axes.plot(epochs, curves.mean(axis=0), color=color, label=title)
-        axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.15)
+        dropmax_plots.band(axes, runs[0]["epoch"], curves, label=title)
     axes.set(xlabel="epoch", ylabel="mean |d loss / d target's logit|", yscale="log")
     seeds = report.counted(args.seeds, "seed")
     axes.set_title(f"MNIST, {args.train_size:,} training images, {seeds}: mean and range")

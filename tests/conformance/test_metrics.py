@@ -332,17 +332,17 @@ def test_before_the_first_example_it_is_0(case):
 )
 def test_weights_below_0_are_refused_or_make_the_result_nan(case):
     labels, scores = data_of(case)
+    wrong = [np.r_[np.ones(ROWS - 1), weight] for weight in (-1.0, np.inf, np.nan)]
     metric = case.make()
+    for weights in wrong:
+        with pytest.raises(ValueError, match=r"`sample_weight`.*finite numbers of at least 0"):
+            metric.update_state(labels, scores, weights)
+        assert measured(metric) == 0
     model = keras.Sequential([keras.Input((CLASSES,)), keras.layers.Activation("linear")])
     model.compile(
         loss="sparse_categorical_crossentropy", weighted_metrics=[metric], jit_compile=True
     )
-    for weight in (-1.0, np.inf, np.nan):
-        weights = np.r_[np.ones(ROWS - 1), weight]
-        refused = case.make()
-        with pytest.raises(ValueError, match=r"`sample_weight`.*finite numbers of at least 0"):
-            refused.update_state(labels, scores, weights)
-        assert measured(refused) == 0
+    for weights in wrong:
         found = model.evaluate(
             scores, labels, sample_weight=weights, batch_size=BATCH, verbose=0, return_dict=True
         )
