@@ -3,9 +3,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PARALLEL := --numprocesses auto --maxprocesses 4
-# Kernels of quick tests run for milliseconds: how fast XLA compiles them counts, not how fast they
-# are. The last bit may differ.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
+# Kernels of tests run for milliseconds: how fast XLA compiles them counts, not how fast they are. The
+# last bit may differ.
 QUICK := XLA_FLAGS=--xla_backend_optimization_level=0
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -23,15 +23,17 @@ test: check
 	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
 		tests/conformance/test_heads.py tests/conformance/test_losses.py
 
-# All tests, the trainings of the examples among them, with kernels as users have them. JAX compiles
-# each new shape, for which the fuzz tests would take as long as all others.
+# All tests, the trainings of the examples among them, on TensorFlow with kernels as users have them.
+# On JAX, which compiles each new shape, the quick ones and what every op, head and loss passes.
 test-all: check
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) tests --ignore tests/fuzz
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m slow \
+		tests/conformance tests/ops tests/losses
 
 # The oldest Keras and TensorFlow that setup.cfg admits, in a virtual environment of their own.
 test-oldest: .venv-oldest/oldest
-	TF_NUM_INTRAOP_THREADS=1 .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not slow" tests
+	$(QUICK) TF_NUM_INTRAOP_THREADS=1 .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not slow" tests
 
 check: .venv/dev
 	$(BIN)/ruff check .

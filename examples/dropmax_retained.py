@@ -37,7 +37,8 @@ def main() -> None:
     runs = Runs(args.out, settings)
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
-        model, _ = many_classes.trained(method, DATASET, images, args.epochs, callbacks)
+        chosen, recipe = many_classes.METHODS[method], many_classes.RECIPES[DATASET]
+        model, _ = many_classes.trained(chosen, recipe, images, args.epochs, callbacks)
         model.save(runs.model_path(method, seed))
         return {"test_error": methods.test_error(model, images)}
 

@@ -47,13 +47,15 @@ def main() -> None:
             callbacks=callbacks,
         )
         model.save(runs.model_path(name, seed))
-        return {"test_error": methods.test_error(model, images), **measured(model, images)}
+        present = np.eye(images.classes)[images.y_test]
+        gaussians = measured(class_logits(model, images.x_test), present)
+        return {"test_error": methods.test_error(model, images), **gaussians}
 
     results = runs.complete(list(METHODS), list(range(args.seeds)), args.epochs, train)
     title = f"{args.dataset}, {args.train_size:,} images, {report.counted(args.epochs, 'epoch')}"
     report.write(results, settings, title, runs.folder)
     models = {name: keras.saving.load_model(runs.model_path(name, 0)) for name in METHODS}
-    logits = {name: test_logits(model, images) for name, model in models.items()}
+    logits = {name: class_logits(model, images.x_test) for name, model in models.items()}
     predicted = {
         name: methods.serving(model).predict(images.x_test, batch_size=1000, verbose=0)
         for name, model in models.items()
@@ -88,7 +90,7 @@ def compiled_model(method: methods.Method, images: data.Images, epochs: int) -> 
     return model
 
 
-def test_logits(model: keras.Model, images: data.Images) -> np.ndarray:
+def class_logits(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """Return the paper's features x: what goes into the softmax, or into the Gaussian term."""
     if isinstance(model, ks.models.Classifier):
         network, head = model.network, lambda features: model.head(features)["logits"]
@@ -97,14 +99,18 @@ def test_logits(model: keras.Model, images: data.Images) -> np.ndarray:
         network = keras.Model(model.input, head.input)
         if isinstance(head, keras.Sequential):  # `Dense`, then `GSoftmax`
             head = head.layers[0]
-    features = network.predict(images.x_test, batch_size=1000, verbose=0)
+    features = network.predict(x, batch_size=1000, verbose=0)
     return keras.ops.convert_to_numpy(head(features))
 
 
-def measured(model: keras.Model, images: data.Images) -> dict[str, Any]:
-    """Return the Gaussian of each class's own logit on the test images, and Eqs. 18 to 20."""
-    present = np.eye(images.classes)[images.y_test]
-    mean, stddev = separability.class_gaussians(test_logits(model, images), present)
+def measured(logits: np.ndarray, present: np.ndarray) -> dict[str, Any]:
+    """Return the Gaussian of each class's own logit, and Eqs. 18 to 20.
+
+    Args:
+        logits: (examples, classes).
+        present: (examples, classes), of zeros and ones.
+    """
+    mean, stddev = separability.class_gaussians(logits, present)
     values = separability.measures(mean, stddev)
     return {
         "mean": mean.tolist(),

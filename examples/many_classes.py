@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import center_loss
 import data
 import keras
 import methods
@@ -90,6 +91,12 @@ def _of_size(non_targets: int) -> methods.Method:
     return replace(_dropmax, title=f"DropMax of {non_targets} non-targets", loss=loss)
 
 
+def _from_better_start(name: str) -> methods.Method:
+    """Return the method with a kernel of zeros, as softmax has it here."""
+    method = methods.METHODS[name]
+    return replace(method, head=partial(method.head, kernel_initializer="zeros"))
+
+
 def _plain(title: str, loss: Callable[[], keras.Loss], **settings: Any) -> methods.Method:
     return methods.Method(title, _from_zeros, loss, **settings)
 
@@ -98,6 +105,7 @@ SIZES = (3, 9, 27, 81)
 _softmax, _dropmax, _lsoftmax, _sparsemax = (
     methods.METHODS[each] for each in ("softmax", "dropmax", "lsoftmax", "sparsemax")
 )
+_gsoftmax = _from_better_start("gsoftmax")
 _margin = ks.losses.LargeMarginCrossentropy
 METHODS = {
     "softmax": replace(_softmax, title="Softmax, Glorot kernel"),
@@ -110,6 +118,10 @@ METHODS = {
     "lsoftmax": _lsoftmax,
     "lsoftmax_large_margin": _beside_large_margin(_lsoftmax),
     "modified_large_margin": _plain("Modified + large margin", partial(_margin, bias=1.0)),
+    "gsoftmax": _gsoftmax,
+    "gsoftmax_large_margin": replace(_gsoftmax, title="G-softmax + large margin", loss=_margin),
+    "center_loss": methods.Method("Center loss", center_loss.CenterHead, center_loss.CenterLoss),
+    "super_symmetric": _from_better_start("super_symmetric"),
     "sparsemax": replace(_sparsemax, head=ks.layers.Sparsemax),
     "sparsemax_11": replace(
         _sparsemax,
@@ -133,7 +145,6 @@ METHODS = {
             "class_sampling",
             "class_dropout",
             "gaussian_mixture",
-            "gsoftmax",
         )
     },
 }
@@ -161,7 +172,8 @@ def compare(args: argparse.Namespace) -> report.Results:
     runs = Runs(args.out or f"results/many_classes/{name}", settings)
 
     def train(method: str, seed: int, callbacks: list[keras.callbacks.Callback]) -> dict[str, Any]:
-        model, losses = trained(method, args.dataset, images, args.epochs, callbacks)
+        recipe = RECIPES[args.dataset]
+        model, losses = trained(METHODS[method], recipe, images, args.epochs, callbacks)
         served = methods.serving(model, METHODS[method].activation)
         return {**judged(served, images), "losses": losses}
 
@@ -177,17 +189,16 @@ def compare(args: argparse.Namespace) -> report.Results:
 
 
 def trained(
-    method: str,
-    dataset: str,
+    method: methods.Method,
+    recipe: Recipe,
     images: data.Images,
     epochs: int,
     callbacks: list[keras.callbacks.Callback],
 ) -> tuple[keras.Model, list[float]]:
-    """Return a model that a method has trained by the recipe of a dataset, and its losses."""
-    recipe = RECIPES[dataset]
-    model = methods.build(METHODS[method], recipe.network, images.x_train.shape[1:], images.classes)
+    """Return a model that a method has trained by a recipe, and its losses."""
+    model = methods.build(method, recipe.network, images.x_train.shape[1:], images.classes)
     steps = math.ceil(len(images.y_train) / BATCH_SIZE) * epochs
-    METHODS[method].compile(model, recipe.optimizer(steps))
+    method.compile(model, recipe.optimizer(steps))
     history = model.fit(
         images.x_train,
         images.y_train,

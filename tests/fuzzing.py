@@ -23,13 +23,13 @@ PLAN = {
     "linear": (15, 40),
     "layers": (5, 300),
     "schedules": (4, 400),
-    "whole": (100, 1),
-    "metrics": (60, 1),
-    "constraints": (100, 1),
-    "shapes": (150, 1),
+    "whole": (60, 1),
+    "metrics": (40, 1),
+    "constraints": (60, 1),
+    "shapes": (100, 1),
     "graphs": (20, 1),
-    "labels": (150, 1),
-    "arguments": (120, 1),
+    "labels": (100, 1),
+    "arguments": (80, 1),
 }
 if not EAGER:  # where each new shape is compiled
     PLAN = {kind: (-(-examples // 10), cases) for kind, (examples, cases) in PLAN.items()}

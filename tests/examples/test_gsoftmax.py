@@ -5,6 +5,7 @@ from pathlib import Path
 import data
 import gsoftmax
 import gsoftmax_multilabel
+import gsoftmax_starts
 import keras
 import methods
 import mulan
@@ -112,7 +113,7 @@ def test_the_tables_v_and_vi_are_scipys():
 def test_the_logits_are_what_the_probabilities_are_of(name):
     images = data.balanced(data.load("digits"), 100)
     model = gsoftmax.compiled_model(methods.METHODS[name], images, epochs=1)
-    logits = gsoftmax.test_logits(model, images)
+    logits = gsoftmax.class_logits(model, images.x_test)
     if name == "gsoftmax":
         logits = ks.ops.gsoftmax_logits(logits, np.zeros(10, "float32"), np.ones(10, "float32"))
     served = methods.serving(model).predict(images.x_test, verbose=0)
@@ -227,3 +228,32 @@ def test_methods_of_one_label_are_compared(tmp_path, monkeypatch):
         np.testing.assert_allclose(run["ratio"], expected["ratio"], rtol=1e-5)
     plots = {"results.png", "predictions.png", "gaussians.png", "measures.png"}
     assert {path.name for path in tmp_path.glob("*.png")} == plots
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_starts_are_compared(tmp_path, monkeypatch):
+    digits = data.balanced(data.load("digits"), 100)
+    monkeypatch.setattr(data, "load", lambda name, data_dir: digits)
+    names = ("softmax_zeros", "start_0_1", "start_0_1_malleable")
+    methods = {name: gsoftmax_starts.METHODS[name] for name in names}
+    monkeypatch.setattr(gsoftmax_starts, "METHODS", methods)
+    command = ["x", "--images", "10", "--epochs", "4", "--seeds", "2", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    gsoftmax_starts.main()
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["methods"].keys() == methods.keys()
+    runs = [json.loads((tmp_path / "runs" / f"start_0_1-{n}.json").read_text()) for n in (0, 1)]
+    for name, mean in results["methods"]["start_0_1"]["measures"].items():
+        assert mean == pytest.approx(np.mean([run[name] for run in runs]))
+    assert runs[0]["gaussians"]["positive"][0] > runs[0]["gaussians"]["negative"][0]
+    plots = {"results.png", "measures.png", "gaussians.png"}
+    assert {path.name for path in tmp_path.glob("*.png")} == plots
+
+
+def test_the_malleable_rate_falls_over_the_whole_training():
+    rate = gsoftmax_starts._malleable(1100).learning_rate
+    assert float(rate) == pytest.approx(0.1)
+    schedule = gsoftmax_starts._malleable(1100)._learning_rate
+    expected = [0.1 * np.exp(-4), 0.1 * np.exp(-8), 0.1 * np.exp(-9)]
+    np.testing.assert_allclose([schedule(step) for step in (500, 1000, 1100)], expected, rtol=1e-4)
