@@ -75,6 +75,8 @@ class DropMax(StochasticHead):
         (https://arxiv.org/abs/1712.07834).
     """
 
+    trained_by = ("probabilities", "retain_logits")
+
     def __init__(
         self,
         units: int,

@@ -86,10 +86,10 @@ class HeadLoss(keras.losses.Loss):
             or a number.
 
     Raises:
-        ValueError: `y_pred` without what the loss reads; labels out of range or of another shape;
-            rows that do not sum to 1; weights of another shape. In a graph, as in `fit`, TensorFlow
-            raises InvalidArgumentError for the values of labels; inside XLA or `jax.jit`, where
-            nothing can be raised, they give NaN.
+        ValueError: `y_pred` without what the loss reads, or what a softmax returned in place of
+            logits; labels out of range or of another shape; rows that do not sum to 1; weights of
+            another shape. In a graph, as in `fit`, TensorFlow raises InvalidArgumentError for the
+            values of labels; inside XLA or `jax.jit`, where nothing can be raised, they give NaN.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -323,7 +323,12 @@ def check_names(loss: Any, reads: Iterable[str], names: Iterable[str]) -> None:
 
 
 def _named(y_pred: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
-    return y_pred if isinstance(y_pred, dict) else {"logits": y_pred}
+    if isinstance(y_pred, dict):
+        return y_pred
+    if getattr(y_pred, "_keras_logits", None) is not None:  # by which Keras's own losses know it
+        expected = "logits, as a last `Dense` without an activation returns them"
+        raise invalid("y_pred", expected, "what a softmax or a sigmoid returned")
+    return {"logits": y_pred}
 
 
 def _read_each(

@@ -30,7 +30,8 @@ def read_ahead(
     Returns:
         Nothing, if that is not known yet.
     """
-    if not isinstance(loss, HeadLoss) or spec is None or keras.tree.is_nested(labels):
+    is_array = labels is not None and not keras.tree.is_nested(labels)
+    if not isinstance(loss, HeadLoss) or spec is None or not is_array:
         return ()
     labels = ops.convert_to_tensor(labels)
     axes = len(spec.shape) - 1

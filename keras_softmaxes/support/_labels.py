@@ -64,8 +64,9 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
         array([[0. , 1. ],
                [0.5, 0.5]], dtype=float32)
     """
-    if labels is None:
-        raise invalid("labels", "the class of each example", None)
+    if labels is None or isinstance(labels, dict):
+        received = None if labels is None else f"a dict of {', '.join(map(repr, labels))}"
+        raise invalid("labels", "the class of each example", received)
     if getattr(getattr(labels, "dtype", None), "kind", "") in ("O", "S", "U"):  # of NumPy
         raise invalid("labels", "numbers, the classes", f"{labels.dtype}")
     labels = ops.convert_to_tensor(labels)
@@ -80,10 +81,11 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
         return _read_classes(ops.squeeze(labels, axis=-1), classes, ignore_class)
     if len(shape) == len(examples) and agree(shape, examples):
         return _read_classes(labels, classes, ignore_class)
+    advice = " (one per example needs `Flatten` or a global pooling)" if len(examples) > 1 else ""
     raise invalid(
         "labels",
         f"classes of shape {_describe(examples)} or {_describe([*examples, 1])}, or one-hot or "
-        f"soft rows of shape {_describe([*examples, classes])}, all but the batch known",
+        f"soft rows of shape {_describe([*examples, classes])}, all but the batch known{advice}",
         f"{keras.backend.standardize_dtype(labels.dtype)} of shape {shape}",
     )
 

@@ -115,6 +115,7 @@ def test_evaluation_is_finite_where_a_probability_is_0():
         (np.full((2, 3, 4, CLASSES), 0.3), "sum to 1"),
         (LABELS[:, :2], r"\(batch, 3, 4\).*\(batch, 3, 4, 5\).*int\d\d of shape \(2, 2, 4\)"),
         (LABELS[0], r"of shape \(3, 4\)"),
+        (LABELS[:, 0, 0], r"`Flatten` or a global pooling.*of shape \(2,\)"),
     ],
 )
 def test_bad_labels_are_refused_with_the_shapes_that_are_taken(labels, message):

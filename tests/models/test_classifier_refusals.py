@@ -60,12 +60,20 @@ def test_a_head_without_a_loss_of_its_own_is_told_one(problem):
 
 def test_a_loss_of_another_head_is_refused_as_soon_as_the_features_are_known(problem):
     x, y = problem
-    lists = r"`loss`.*'margin_logits', which `LSoftmaxLoss` reads.*'retain_logits'"
+    lists = r"`loss`.*'margin_logits', which `LSoftmaxLoss` reads.*'log_mask'"
+    head, loss = (lambda: ks.layers.ClassDropout(CLASSES)), ks.losses.LSoftmaxLoss()
     with pytest.raises(ValueError, match=lists):
-        make_model(loss=ks.losses.LSoftmaxLoss())
-    lazy = make_model(loss=ks.losses.LSoftmaxLoss(), network=keras.layers.Dense(16))
+        make_model(head(), loss)
+    lazy = make_model(head(), loss, network=keras.layers.Dense(16))
     with pytest.raises(ValueError, match=lists):
         lazy.fit(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("network", [None, keras.layers.Dense(16)])
+def test_a_loss_that_leaves_a_branch_untrained_is_refused_at_once(network):
+    message = r"`loss`.*one that reads .*'retain_logits'.*`WeightedSum`.*SparsemaxLoss, which reads"
+    with pytest.raises(ValueError, match=message):
+        make_model(loss=ks.losses.SparsemaxLoss(), network=network)
 
 
 def test_the_wrong_pairs_do_not_train():
@@ -82,11 +90,9 @@ def test_the_wrong_pairs_do_not_train():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_a_loss_of_another_head_that_finds_what_it_reads_trains(problem):
-    """DropMax's masks and logits are what the masked cross-entropy reads."""
     x, y = problem
-    model = make_model(loss=ks.losses.MaskedCrossentropy())
+    model = make_model(ks.layers.LSoftmax(CLASSES), ks.losses.LargeMarginCrossentropy())
     history = model.fit(x, y, epochs=4, validation_data=(x, y), verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert history["val_accuracy"][-1] > 0.6  # chance is 0.25
@@ -193,3 +199,31 @@ def test_a_plain_model_may_use_the_tensors_of_a_head(problem):
         model.compile(keras.optimizers.Adam(0.1), loss)
         losses = model.fit(x, y, epochs=3, verbose=0).history["loss"]
         assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("way", [{}, {"run_eagerly": True}, {"jit_compile": True}])
+@pytest.mark.parametrize("last", ["softmax", "softmax layer", "sigmoid"])
+def test_a_loss_of_logits_refuses_what_a_softmax_returned(problem, way, last):
+    x, y = problem
+    layers = {
+        "softmax": [keras.layers.Dense(CLASSES, activation="softmax")],
+        "softmax layer": [keras.layers.Dense(CLASSES), keras.layers.Softmax()],
+        "sigmoid": [keras.layers.Dense(CLASSES, activation="sigmoid")],
+    }[last]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.compile("sgd", ks.losses.LargeMarginCrossentropy(), **way)
+    weights = model.get_weights()
+    for method in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="`y_pred`.*logits.*softmax or a sigmoid"):
+            method(x, y, verbose=0)
+    for one, other in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("labels", [None, {"label": np.zeros(256, "int32")}])
+def test_labels_that_are_missing_or_a_dict_are_refused_by_name(problem, labels):
+    x, _ = problem
+    model = make_model()
+    with pytest.raises(ValueError, match="`labels`.*the class of each example"):
+        model.fit(x, labels, verbose=0)
