@@ -215,7 +215,7 @@ def test_a_loss_of_logits_refuses_what_a_softmax_returned(problem, way, last):
     model.compile("sgd", ks.losses.LargeMarginCrossentropy(), **way)
     weights = model.get_weights()
     for method in (model.fit, model.evaluate):
-        with pytest.raises(ValueError, match="`y_pred`.*logits.*softmax or a sigmoid"):
+        with pytest.raises(ValueError, match=r"`y_pred`.*logits.*softmax or a sigmoid"):
             method(x, y, verbose=0)
     for one, other in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -225,5 +225,5 @@ def test_a_loss_of_logits_refuses_what_a_softmax_returned(problem, way, last):
 def test_labels_that_are_missing_or_a_dict_are_refused_by_name(problem, labels):
     x, _ = problem
     model = make_model()
-    with pytest.raises(ValueError, match="`labels`.*the class of each example"):
+    with pytest.raises(ValueError, match=r"`labels`.*the class of each example"):
         model.fit(x, labels, verbose=0)
