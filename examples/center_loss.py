@@ -12,14 +12,17 @@ import keras_softmaxes as ks
 class CenterHead(ks.layers.Head):
     """A `Dense` of logits, and how far the features are from a center of each class.
 
-    Returns "probabilities", "logits" and "distances", ||x - c_k||^2 / 2, (batch, K) each. The
-    centers c_k start at the origin and are learned by their gradient, where the paper moves them
-    by a rule of its own.
+    Returns "probabilities" and "logits", and ||x - c_k||^2 / 2 twice, (batch, K) each: "distances"
+    that move the features alone, and "center_distances" that move the centers alone. The centers
+    c_k start at the origin. They follow their gradient by the optimizer's rate, where the paper
+    moves them by a rate of their own.
     """
 
     def __init__(self, units: int, kernel_initializer: Any = "zeros", **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
-        self.logits = keras.layers.Dense(units, kernel_initializer=kernel_initializer)
+        self.logits = keras.layers.Dense(
+            units, kernel_initializer=kernel_initializer, dtype=self.dtype_policy
+        )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         super().build(input_shape)
@@ -28,10 +31,13 @@ class CenterHead(ks.layers.Head):
         self.centers = self.add_weight(shape=shape, initializer="zeros", name="centers")
 
     def call(self, features: Any) -> dict[str, Any]:
-        logits = self.logits(features)
-        unit_variances = ops.zeros_like(self.centers)
-        distances, _ = ks.ops.gaussian_distances(features, self.centers, unit_variances)
-        return {"probabilities": ops.softmax(logits), "logits": logits, "distances": distances}
+        logits = ops.cast(self.logits(features), "float32")
+        return {
+            "probabilities": ops.softmax(logits),
+            "logits": logits,
+            "distances": _distances(features, ops.stop_gradient(self.centers)),
+            "center_distances": _distances(ops.stop_gradient(features), self.centers),
+        }
 
     def default_loss(self) -> "CenterLoss":
         return CenterLoss()
@@ -50,7 +56,7 @@ class CenterLoss(ks.losses.HeadLoss):
         **kwargs: the arguments of every loss of a head.
     """
 
-    reads = ("logits", "distances")
+    reads = ("logits", "distances", "center_distances")
 
     def __init__(self, weight: float = 0.003, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -60,8 +66,18 @@ class CenterLoss(ks.losses.HeadLoss):
         cross_entropy = ops.sparse_categorical_crossentropy(
             y_true, y_pred["logits"], from_logits=True
         )
-        own = ops.take_along_axis(y_pred["distances"], ops.expand_dims(y_true, -1), axis=-1)
-        return cross_entropy + self.weight * ops.squeeze(own, -1)
+        pull, learn = (_of_class(y_true, y_pred[name]) for name in self.reads[1:])
+        # The centers learn whatever the weight is, and add nothing to the value.
+        return cross_entropy + self.weight * pull + learn - ops.stop_gradient(learn)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}
+
+
+def _distances(features: Any, centers: Any) -> Any:
+    distances, _ = ks.ops.gaussian_distances(features, centers, ops.zeros_like(centers))
+    return distances
+
+
+def _of_class(classes: Any, values: Any) -> Any:
+    return ops.squeeze(ops.take_along_axis(values, ops.expand_dims(classes, -1), axis=-1), -1)

@@ -62,8 +62,6 @@ class ClassAttention(LinearHead):
         and 6 (https://arxiv.org/abs/1712.07834).
     """
 
-    trained_by = ("probabilities", "attention_logits")
-
     def __init__(
         self,
         units: int,

@@ -75,8 +75,6 @@ class DropMax(StochasticHead):
         (https://arxiv.org/abs/1712.07834).
     """
 
-    trained_by = ("probabilities", "retain_logits")
-
     def __init__(
         self,
         units: int,

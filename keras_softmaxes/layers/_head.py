@@ -35,10 +35,6 @@ class Head(keras.layers.Layer):
         units: the number of classes, at least 2.
         **kwargs: the arguments of every Keras layer.
 
-    Attributes:
-        trained_by: names of tensors of which a loss has to read one at least: the logits alone do
-            not train all weights that the probabilities are made by. Empty where they do.
-
     Raises:
         ValueError: units that are not an integer of at least 2; when it is built, features of rank
             1 or of an unknown number.
@@ -58,8 +54,6 @@ class Head(keras.layers.Layer):
         >>> model = ks.models.Classifier(network, Cosine(10))
         >>> model.compile("adam", ks.losses.LargeMarginCrossentropy())
     """
-
-    trained_by: tuple[str, ...] = ()
 
     def __init__(self, units: int, **kwargs: Unpack[LayerOptions]) -> None:
         super().__init__(**kwargs)

@@ -44,10 +44,10 @@ class LSoftmax(Head):
 
     which at ten classes is 8.3 after 1,000 steps and 0.8 after 10,000, and so acts in shorter
     trainings too; at a hundred 26.9 and 2.8. Look at the curve before you train for much fewer or
-    more steps. A call is a step, unless gradients are accumulated or perturbations call the layer
-    again: pass a schedule that is slower by as much. For large and difficult data the authors
-    advise to stop at a lambda of 5 or 10, for MNIST they say that none is needed, and for all they
-    recommend batch normalisation in the network.
+    more steps. A call is a step, unless gradients are accumulated: pass a schedule that is slower
+    by as much. For large and difficult data the authors advise to stop at a lambda of 5 or 10, for
+    MNIST they say that none is needed, and for all they recommend batch normalisation in the
+    network.
 
     Args:
         units: the number of classes K, at least 2.

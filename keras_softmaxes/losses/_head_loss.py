@@ -126,7 +126,7 @@ class HeadLoss(keras.losses.Loss):
         self, y_true: Tensor, y_pred: Tensor | dict[str, Tensor], sample_weight: Tensor = None
     ) -> Tensor:
         """Return the weighted and reduced loss."""
-        y_pred = _named(y_pred)
+        y_pred = y_pred if isinstance(y_pred, dict) else {"logits": _logits(y_pred, self.reads)}
         functions: Functions = (self.call, self.expectation)
         if are_linear(y_pred, self.reads):
             functions = self._of_linear(self.of_linear)
@@ -322,13 +322,13 @@ def check_names(loss: Any, reads: Iterable[str], names: Iterable[str]) -> None:
         raise invalid("loss", expected, f"{owner}, of a head that returns {_listed(names)}")
 
 
-def _named(y_pred: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
-    if isinstance(y_pred, dict):
-        return y_pred
-    if getattr(y_pred, "_keras_logits", None) is not None:  # by which Keras's own losses know it
+def _logits(y_pred: Tensor, reads: Iterable[str]) -> Tensor:
+    """Return a plain tensor; raise ValueError if it is known not to be the logits that are read."""
+    # By this Keras's own losses know what a softmax or a sigmoid returned.
+    if "logits" in reads and getattr(y_pred, "_keras_logits", None) is not None:
         expected = "logits, as a last `Dense` without an activation returns them"
         raise invalid("y_pred", expected, "what a softmax or a sigmoid returned")
-    return {"logits": y_pred}
+    return y_pred
 
 
 def _read_each(

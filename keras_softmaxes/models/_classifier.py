@@ -154,14 +154,6 @@ class Classifier(keras.Model):
             raise invalid("loss", expected, f"{loss!r}, which reads 'y_pred' alone")
         if outputs:
             check_names(loss, loss.reads, names)
-        trained_by = self.head.trained_by
-        if trained_by and not {*trained_by} & {*loss.reads}:
-            expected = (
-                f"one that reads {' or '.join(map(repr, trained_by))}, without which a part of "
-                f"`{self.head.name}` is not trained; `WeightedSum` adds a loss to the head's own"
-            )
-            read = ", ".join(map(repr, loss.reads))
-            raise invalid("loss", expected, f"{type(loss).__name__}, which reads {read}")
 
     @property
     def metrics(self) -> list[keras.Metric]:

@@ -30,8 +30,11 @@ def read_ahead(
     Returns:
         Nothing, if that is not known yet.
     """
-    is_array = labels is not None and not keras.tree.is_nested(labels)
-    if not isinstance(loss, HeadLoss) or spec is None or not is_array:
+    if not isinstance(loss, HeadLoss) or spec is None:
+        return ()
+    if labels is None or isinstance(labels, dict):
+        return tuple(loss.read(labels, spec))
+    if keras.tree.is_nested(labels):
         return ()
     labels = ops.convert_to_tensor(labels)
     axes = len(spec.shape) - 1

@@ -64,9 +64,7 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
         array([[0. , 1. ],
                [0.5, 0.5]], dtype=float32)
     """
-    if labels is None or isinstance(labels, dict):
-        received = None if labels is None else f"a dict of {', '.join(map(repr, labels))}"
-        raise invalid("labels", "the class of each example", received)
+    _check_given(labels)
     if getattr(getattr(labels, "dtype", None), "kind", "") in ("O", "S", "U"):  # of NumPy
         raise invalid("labels", "numbers, the classes", f"{labels.dtype}")
     labels = ops.convert_to_tensor(labels)
@@ -81,7 +79,8 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
         return _read_classes(ops.squeeze(labels, axis=-1), classes, ignore_class)
     if len(shape) == len(examples) and agree(shape, examples):
         return _read_classes(labels, classes, ignore_class)
-    advice = " (one per example needs `Flatten` or a global pooling)" if len(examples) > 1 else ""
+    is_per_row = len(shape) <= 2 and len(examples) > 1
+    advice = " (one per row needs `Flatten` or a global pooling)" if is_per_row else ""
     raise invalid(
         "labels",
         f"classes of shape {_describe(examples)} or {_describe([*examples, 1])}, or one-hot or "
@@ -180,6 +179,7 @@ def multi_hot(labels: Tensor, logits: Tensor) -> Tensor:
         ValueError: labels of another shape, or that are neither 0 nor 1. In a TensorFlow graph
             values raise InvalidArgumentError.
     """
+    _check_given(labels)
     labels = ops.convert_to_tensor(labels)
     _, labels = alike(logits=logits, labels=labels)
     present, absent = (labels == ops.cast(value, labels.dtype) for value in (1, 0))
@@ -198,6 +198,7 @@ def multi_hot_or_missing(labels: Tensor, logits: Tensor) -> Tensor:
     Returns:
         (..., labels), of the type of `logits`.
     """
+    _check_given(labels)
     labels = ops.convert_to_tensor(labels)
     if "float" not in keras.backend.standardize_dtype(labels.dtype):
         return multi_hot(labels, logits)
@@ -232,6 +233,13 @@ def at_class(classes: Tensor, values: Tensor) -> Tensor:
     index = ops.expand_dims(ops.maximum(classes, 0), axis=-1)
     chosen = ops.squeeze(ops.take_along_axis(values, index, axis=-1), axis=-1)
     return ops.where(classes < 0, float("nan"), chosen)
+
+
+def _check_given(labels: Any) -> None:
+    """Raise ValueError for no labels, and for a dict of them."""
+    if labels is None or isinstance(labels, dict):
+        received = None if labels is None else f"a dict of {', '.join(map(repr, labels))}"
+        raise invalid("labels", "an array, the class of each example", received)
 
 
 def _describe(shape: list[int | None]) -> str:

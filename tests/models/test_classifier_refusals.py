@@ -60,20 +60,12 @@ def test_a_head_without_a_loss_of_its_own_is_told_one(problem):
 
 def test_a_loss_of_another_head_is_refused_as_soon_as_the_features_are_known(problem):
     x, y = problem
-    lists = r"`loss`.*'margin_logits', which `LSoftmaxLoss` reads.*'log_mask'"
-    head, loss = (lambda: ks.layers.ClassDropout(CLASSES)), ks.losses.LSoftmaxLoss()
+    lists = r"`loss`.*'margin_logits', which `LSoftmaxLoss` reads.*'retain_logits'"
     with pytest.raises(ValueError, match=lists):
-        make_model(head(), loss)
-    lazy = make_model(head(), loss, network=keras.layers.Dense(16))
+        make_model(loss=ks.losses.LSoftmaxLoss())
+    lazy = make_model(loss=ks.losses.LSoftmaxLoss(), network=keras.layers.Dense(16))
     with pytest.raises(ValueError, match=lists):
         lazy.fit(x, y, verbose=0)
-
-
-@pytest.mark.parametrize("network", [None, keras.layers.Dense(16)])
-def test_a_loss_that_leaves_a_branch_untrained_is_refused_at_once(network):
-    message = r"`loss`.*one that reads .*'retain_logits'.*`WeightedSum`.*SparsemaxLoss, which reads"
-    with pytest.raises(ValueError, match=message):
-        make_model(loss=ks.losses.SparsemaxLoss(), network=network)
 
 
 def test_the_wrong_pairs_do_not_train():
@@ -90,9 +82,11 @@ def test_the_wrong_pairs_do_not_train():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_a_loss_of_another_head_that_finds_what_it_reads_trains(problem):
+    """DropMax's masks and logits are what the masked cross-entropy reads."""
     x, y = problem
-    model = make_model(ks.layers.LSoftmax(CLASSES), ks.losses.LargeMarginCrossentropy())
+    model = make_model(loss=ks.losses.MaskedCrossentropy())
     history = model.fit(x, y, epochs=4, validation_data=(x, y), verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert history["val_accuracy"][-1] > 0.6  # chance is 0.25
