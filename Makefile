@@ -24,16 +24,18 @@ test: check
 		tests/conformance/test_heads.py tests/conformance/test_losses.py
 
 # All tests, the trainings of the examples among them, on TensorFlow with kernels as users have them.
-# On JAX, which compiles each new shape, the quick ones and what every op, head and loss passes.
+# A process keeps each kernel that it compiles, so that the fuzz tests have processes of their own. On
+# JAX, which compiles each new shape, the quick ones and those that every head and loss passes.
 test-all: check
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --ignore tests/fuzz
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) tests/fuzz
 	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests
-	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m slow \
-		tests/conformance tests/ops tests/losses
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m slow tests/conformance
 
-# The oldest Keras and TensorFlow that setup.cfg admits, in a virtual environment of their own.
+# What meets Keras and TensorFlow, on the oldest that setup.cfg admits, in an environment of its own.
 test-oldest: .venv-oldest/oldest
-	$(QUICK) TF_NUM_INTRAOP_THREADS=1 .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not slow" tests
+	$(QUICK) TF_NUM_INTRAOP_THREADS=1 .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not slow" \
+		$(addprefix tests/,conformance layers losses metrics models perturbations support)
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ Section 3 of the large-margin paper argues that its regulariser leads class vect
 super-symmetric set: all of one length, all at one angle. Here is how near they come. Trains
 softmax, the large margin at two weights and the super-symmetric classifier as `many_classes.py`
 does on 100 classes of Tiny ImageNet, one seed. Draws the Gram matrix W^T W of each, and writes how
-far each kernel is from super-symmetry as JSON.
+far each kernel is from super-symmetry as JSON, beside a kernel that is not trained.
 """
 
 import argparse
@@ -40,6 +40,8 @@ METHODS = {
     ),
     "super_symmetric": many_classes.METHODS["super_symmetric"],
 }
+UNTRAINED = "untrained"
+TITLES = {name: method.title for name, method in METHODS.items()} | {UNTRAINED: "Not trained"}
 
 
 def main() -> None:
@@ -67,6 +69,8 @@ def main() -> None:
         name: {"test_error": results[name][0]["test_error"], **symmetry(kernel)}
         for name, kernel in kernels.items()
     }
+    kernels[UNTRAINED] = np.asarray(keras.initializers.GlorotUniform(0)(kernels["softmax"].shape))
+    found[UNTRAINED] = symmetry(kernels[UNTRAINED])
     content = {"settings": settings, "versions": versions(), "methods": found}
     write_json(runs.folder / "results.json", content)
     draw(kernels, found, runs.folder / "results.png")
@@ -98,13 +102,11 @@ def draw(
 ) -> None:
     """Plot each Gram matrix over its mean diagonal."""
     mpl.use("Agg")
-    figure, panels = plt.subplots(
-        1, len(kernels), figsize=(3.2 * len(kernels), 3.6), layout="constrained"
-    )
-    for axes, (name, kernel) in zip(panels, kernels.items(), strict=True):
+    figure, panels = plt.subplots(2, 3, figsize=(9, 6.5), layout="constrained")
+    for axes, (name, kernel) in zip(panels.flat, kernels.items(), strict=True):
         gram = kernel.T @ kernel
         shown = axes.imshow(gram / np.diag(gram).mean(), cmap="RdBu_r", vmin=-1, vmax=1)
-        axes.set_title(f"{METHODS[name].title}\nasymmetry {found[name]['asymmetry']:.2f}")
+        axes.set_title(f"{TITLES[name]}\nasymmetry {found[name]['asymmetry']:.2f}")
         axes.set(xticks=[], yticks=[])
     figure.colorbar(shown, ax=panels, shrink=0.8)
     figure.suptitle("Gram matrices of the class vectors, over the mean of the diagonal")

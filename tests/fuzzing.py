@@ -18,14 +18,14 @@ import keras_softmaxes as ks
 EAGER = keras.backend.backend() == "tensorflow"
 # By kind: how many examples hypothesis makes for each name, and how many cases each holds.
 PLAN = {
-    "ops": (10, 400),
-    "compiled": (5, 400),
-    "linear": (15, 40),
-    "layers": (5, 300),
+    "ops": (7, 400),
+    "compiled": (4, 400),
+    "linear": (12, 40),
+    "layers": (4, 300),
     "schedules": (4, 400),
-    "whole": (60, 1),
-    "metrics": (40, 1),
-    "constraints": (60, 1),
+    "whole": (45, 1),
+    "metrics": (30, 1),
+    "constraints": (45, 1),
     "shapes": (100, 1),
     "graphs": (20, 1),
     "labels": (100, 1),

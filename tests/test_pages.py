@@ -178,6 +178,20 @@ def ratio_of(outputs, name, measure):
     return Interval(**ours["ratio_to_softmax"]).describe(3)
 
 
+def starts():
+    """Return the error and the ratio of each setting, and its measures on both sets of images."""
+    path = "gsoftmax/tiny_imagenet_starts/results.json"
+    for row, printed in zip(read(path)["methods"].values(), methods(path), strict=True):
+        yield [*printed, *(f"{value:.2f}" for value in row["measures"].values())]
+
+
+def gram_matrices():
+    for row in read("large_margin/gram_matrix/results.json")["methods"].values():
+        error = [f"{row['test_error']:.2f}"] if "test_error" in row else []
+        deviations = (row["length_deviation"], row["cosine_deviation"])
+        yield [*error, f"{row['asymmetry']:.2f}", *(f"{each:.3f}" for each in deviations)]
+
+
 TABLES = {
     ("compare", 0): lambda: [
         along(f"compare/{name}/results.json", "softmax", "dropmax", "dropmax_prior")
@@ -212,17 +226,20 @@ TABLES = {
     ("uncertainty", 5): lambda: list(outliers("mnist")),
     ("uncertainty", 6): lambda: list(outliers("fashion_mnist")),
     ("many_classes", 0): lambda: methods("many_classes/omniglot_964x28/results.json"),
-    ("many_classes", 1): lambda: methods("many_classes/tiny_imagenet_100x32/results.json"),
-    ("many_classes", 2): lambda: methods("many_classes/validation/results.json"),
-    ("many_classes", 3): lambda: list(grid()),
+    ("many_classes", 1): lambda: methods("many_classes/omniglot_964x28-rivals/results.json"),
+    ("many_classes", 2): lambda: methods("many_classes/tiny_imagenet_100x32/results.json"),
+    ("many_classes", 3): lambda: methods("many_classes/validation/results.json"),
+    ("many_classes", 4): lambda: list(grid()),
     ("gsoftmax", 0): lambda: list(several_labels()),
     ("gsoftmax", 1): significances,
     ("gsoftmax", 2): lambda: list(label_means()),
     ("gsoftmax", 3): lambda: list(correlations()),
     ("gsoftmax", 4): lambda: methods("gsoftmax/fashion_mnist/results.json"),
+    ("gsoftmax", 5): lambda: list(starts()),
     ("large_margin", 0): lambda: list(large_margin("noise")),
     ("large_margin", 1): lambda: list(large_margin("ablation")),
     ("large_margin", 2): lambda: list(large_margin("samples")),
+    ("large_margin", 3): lambda: list(gram_matrices()),
 }
 
 

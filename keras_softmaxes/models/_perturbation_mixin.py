@@ -194,7 +194,7 @@ class PerturbationMixin(_ModelBeside):
         """
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(args[0])
         if labels is None or isinstance(labels, dict):
-            expected = "an array of labels, -1 where there is none"
+            expected = "labels, -1 where there is none"
             raise invalid("y", expected, labels and "a dict")
         inputs = keras.tree.map_structure(ops.convert_to_tensor, inputs)
         if not self.built:

@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 
+import compare
 import keras
 import numpy as np
 import pytest
@@ -13,11 +14,25 @@ import keras_softmaxes  # noqa: F401, for the models that are loaded
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
 
-def run(program, *arguments, check=True):
+def run(program, *arguments):
+    """Run a program in a process of its own."""
     command = [sys.executable, str(ROOT / "examples" / program), *map(str, arguments)]
     completed = subprocess.run(command, capture_output=True, text=True)
-    assert not check or completed.returncode == 0, completed.stderr
+    assert completed.returncode == 0, completed.stderr
     return completed
+
+
+@pytest.fixture
+def refused(monkeypatch):
+    """Return how `compare.py` ends where it refuses its arguments, and what it says."""
+
+    def end(*arguments):
+        monkeypatch.setattr(sys, "argv", ["compare.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ending:
+            compare.main()
+        return ending.value.code
+
+    return end
 
 
 def test_it_compares_continues_and_serves(tmp_path):
@@ -53,7 +68,7 @@ def test_it_compares_continues_and_serves(tmp_path):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path):
+def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path, refused):
     arguments = ["--epochs", 1, "--train-size", 100, "--seeds", 1, "--methods", "dropmax"]
     for folder in ("one", "two"):
         run("compare.py", *arguments, "--out", tmp_path / folder)
@@ -63,9 +78,8 @@ def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path):
     )
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
-    refused = run("compare.py", *arguments, "--out", tmp_path / "one", "--epochs", 3, check=False)
-    assert refused.returncode
-    assert "holds runs of other settings: epochs was 1, is 3.\n" in refused.stderr
+    message = refused(*arguments, "--out", tmp_path / "one", "--epochs", 3)
+    assert "holds runs of other settings: epochs was 1, is 3.\n" in message
 
 
 def test_it_trains_on_two_replicas(tmp_path):
@@ -92,10 +106,10 @@ def test_it_trains_on_two_replicas(tmp_path):
     ("arguments", "message"),
     [(["--train-size", 105], "multiple of 10"), (["--seeds", 0], "--seeds must be at least 1")],
 )
-def test_bad_arguments_are_refused(arguments, message, tmp_path):
-    refused = run("compare.py", *arguments, "--out", tmp_path, check=False)
-    assert refused.returncode
-    assert message in refused.stderr
+def test_bad_arguments_are_refused(arguments, message, tmp_path, refused, capsys):
+    code = refused(*arguments, "--out", tmp_path)
+    assert code
+    assert message in f"{code}{capsys.readouterr().err}"
 
 
 def test_the_authors_setting_runs_on_mnist(data_dir, tmp_path):
