@@ -215,6 +215,7 @@ def test_a_loss_of_logits_refuses_what_a_softmax_returned(problem, way, last):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("labels", [None, {"label": np.zeros(256, "int32")}])
 def test_labels_that_are_missing_or_a_dict_are_refused_by_name(problem, labels):
     x, _ = problem
