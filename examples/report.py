@@ -126,7 +126,7 @@ def _draw(
     axes.set_yticks(range(len(means)), [titles[method] for method in reversed(means)])
     axes.set_ylim(-0.6, len(means) - 0.2)
     axes.set_xlabel("test error, %: seeds, mean and 95 % interval")
-    axes.set_title(textwrap.fill(title, 60))
+    axes.set_title(textwrap.fill(title, 50))
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=150)
     plt.close(figure)
