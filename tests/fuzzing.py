@@ -18,7 +18,7 @@ import keras_softmaxes as ks
 EAGER = keras.backend.backend() == "tensorflow"
 # By kind: how many examples hypothesis makes for each name, and how many cases each holds.
 PLAN = {
-    "ops": (7, 400),
+    "ops": (8, 400),
     "compiled": (4, 400),
     "linear": (12, 40),
     "layers": (4, 300),
