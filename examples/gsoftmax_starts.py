@@ -39,11 +39,8 @@ MALLEABLE = "_malleable"  # the end of the names that are trained with that rate
 
 
 def _gaussian(title: str, **settings: Any) -> methods.Method:
-    def head(classes: int) -> keras.Layer:
-        dense = keras.layers.Dense(classes, kernel_initializer="zeros")
-        return keras.Sequential([dense, ks.layers.GSoftmax(**settings)])
-
-    return replace(many_classes.METHODS["gsoftmax"], title=title, head=head)
+    method = many_classes.with_kernel_of_zeros(methods.gsoftmax(**settings))
+    return replace(method, title=title)
 
 
 _softmax = many_classes.METHODS[many_classes.BASELINE]
@@ -124,13 +121,16 @@ def measured(
         The measures by the names of part and measure, as "train_compactness", and mean and
         deviation of the logit on test images of the class, "positive", and the others, "negative".
     """
-    parts = {"train": (images.x_train, images.y_train), "test": (images.x_test, images.y_test)}
+    logits = {
+        part: gsoftmax.class_logits(model, x)
+        for part, x in zip(PARTS, (images.x_train, images.x_test), strict=True)
+    }
     measures = {}
-    for part, (x, y) in parts.items():
-        found = gsoftmax.measured(gsoftmax.class_logits(model, x), np.eye(images.classes)[y])
+    for part, y in zip(PARTS, (images.y_train, images.y_test), strict=True):
+        found = gsoftmax.measured(logits[part], np.eye(images.classes)[y])
         for name in separability.MEASURES:
             measures[f"{part}_{name}"] = float(np.mean(found[name]))
-    own = gsoftmax.class_logits(model, images.x_test)[:, label]
+    own = logits["test"][:, label]
     is_own = images.y_test == label
     halves = {"positive": own[is_own], "negative": own[~is_own]}
     return measures, {

@@ -91,9 +91,8 @@ def _of_size(non_targets: int) -> methods.Method:
     return replace(_dropmax, title=f"DropMax of {non_targets} non-targets", loss=loss)
 
 
-def _with_kernel_of_zeros(name: str) -> methods.Method:
+def with_kernel_of_zeros(method: methods.Method) -> methods.Method:
     """Return the method with the better start, which softmax has here."""
-    method = methods.METHODS[name]
     return replace(method, head=partial(method.head, kernel_initializer="zeros"))
 
 
@@ -105,7 +104,7 @@ SIZES = (3, 9, 27, 81)
 _softmax, _dropmax, _lsoftmax, _sparsemax = (
     methods.METHODS[each] for each in ("softmax", "dropmax", "lsoftmax", "sparsemax")
 )
-_gsoftmax = _with_kernel_of_zeros("gsoftmax")
+_gsoftmax = with_kernel_of_zeros(methods.METHODS["gsoftmax"])
 _margin = ks.losses.LargeMarginCrossentropy
 METHODS = {
     "softmax": replace(_softmax, title="Softmax, Glorot kernel"),
@@ -121,7 +120,7 @@ METHODS = {
     "gsoftmax": _gsoftmax,
     "gsoftmax_large_margin": replace(_gsoftmax, title="G-softmax + large margin", loss=_margin),
     "center_loss": methods.Method("Center loss", center_loss.CenterHead, center_loss.CenterLoss),
-    "super_symmetric": _with_kernel_of_zeros("super_symmetric"),
+    "super_symmetric": with_kernel_of_zeros(methods.METHODS["super_symmetric"]),
     "sparsemax": replace(_sparsemax, head=ks.layers.Sparsemax),
     "sparsemax_11": replace(
         _sparsemax,

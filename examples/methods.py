@@ -92,9 +92,14 @@ def _lsoftmax(
     return ks.layers.LSoftmax(classes, **settings)
 
 
-def _gsoftmax(classes: int, **settings: Any) -> keras.Layer:
-    dense = keras.layers.Dense(classes, **settings)
-    return keras.Sequential([dense, ks.layers.GSoftmax()], name="gsoftmax")
+def gsoftmax(**gaussians: Any) -> Method:
+    """Return G-softmax, by the arguments of `keras_softmaxes.layers.GSoftmax`."""
+
+    def head(classes: int, **settings: Any) -> keras.Layer:
+        dense = keras.layers.Dense(classes, **settings)
+        return keras.Sequential([dense, ks.layers.GSoftmax(**gaussians)], name="gsoftmax")
+
+    return Method("G-softmax", head, _softmax_loss)
 
 
 def _gaussian_mixture(
@@ -142,7 +147,7 @@ METHODS = {
     ),
     "mean_hinge": Method("Mean hinge", keras.layers.Dense, ks.losses.MeanMulticlassHinge),
     "super_symmetric": Method("Super-symmetric", _super_symmetric, _softmax_loss),
-    "gsoftmax": Method("G-softmax", _gsoftmax, _softmax_loss),
+    "gsoftmax": gsoftmax(),
     "lsoftmax": Method("L-Softmax", _lsoftmax, ks.losses.LSoftmaxLoss),
     "gaussian_mixture": Method(
         "Gaussian mixture", _gaussian_mixture, ks.losses.GaussianMixtureLoss

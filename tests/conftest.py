@@ -51,6 +51,7 @@ collect_ignore = [
     "fuzzing.py",
     "loss_cases.py",
     "many_classes.py",
+    "metric_cases.py",
     "numerics.py",
     "problems.py",
 ]

@@ -9,6 +9,7 @@ from ..losses import HeadLoss
 from ..losses._linear import LINEAR, are_linear
 from ..ops._tiles import Linear, logits_spec
 from ..support._arguments import Tensor, static_shape
+from ..support._labels import check_given
 from ..support._replicas import after, replica_count
 from ..support._tensors import weights_like
 
@@ -32,8 +33,7 @@ def read_ahead(
     """
     if not isinstance(loss, HeadLoss) or spec is None:
         return ()
-    if labels is None or isinstance(labels, dict):
-        return tuple(loss.read(labels, spec))
+    check_given(labels)
     if keras.tree.is_nested(labels):
         return ()
     labels = ops.convert_to_tensor(labels)

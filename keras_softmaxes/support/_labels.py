@@ -64,7 +64,7 @@ def read_labels(labels: Tensor, logits: Tensor, ignore_class: int | None = None)
         array([[0. , 1. ],
                [0.5, 0.5]], dtype=float32)
     """
-    _check_given(labels)
+    check_given(labels)
     if getattr(getattr(labels, "dtype", None), "kind", "") in ("O", "S", "U"):  # of NumPy
         raise invalid("labels", "numbers, the classes", f"{labels.dtype}")
     labels = ops.convert_to_tensor(labels)
@@ -179,7 +179,7 @@ def multi_hot(labels: Tensor, logits: Tensor) -> Tensor:
         ValueError: labels of another shape, or that are neither 0 nor 1. In a TensorFlow graph
             values raise InvalidArgumentError.
     """
-    _check_given(labels)
+    check_given(labels)
     labels = ops.convert_to_tensor(labels)
     _, labels = alike(logits=logits, labels=labels)
     present, absent = (labels == ops.cast(value, labels.dtype) for value in (1, 0))
@@ -198,7 +198,7 @@ def multi_hot_or_missing(labels: Tensor, logits: Tensor) -> Tensor:
     Returns:
         (..., labels), of the type of `logits`.
     """
-    _check_given(labels)
+    check_given(labels)
     labels = ops.convert_to_tensor(labels)
     if "float" not in keras.backend.standardize_dtype(labels.dtype):
         return multi_hot(labels, logits)
@@ -235,7 +235,7 @@ def at_class(classes: Tensor, values: Tensor) -> Tensor:
     return ops.where(classes < 0, float("nan"), chosen)
 
 
-def _check_given(labels: Any) -> None:
+def check_given(labels: Any) -> None:
     """Raise ValueError for no labels, and for a dict of them."""
     if labels is None or isinstance(labels, dict):
         received = None if labels is None else f"a dict of {', '.join(map(repr, labels))}"
