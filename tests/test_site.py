@@ -17,8 +17,9 @@ DOCS = ROOT / "docs"
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "results" not in page.parts]
 # Pages whose numbers `test_pages.py` holds to the files.
 WRITTEN_OUT = {"choosing.md", "uncertainty.md", "many_classes.md"}
-# The first has tests of its own; the second configures devices, which has to come first.
-RUN_ELSEWHERE = {"regularization.md", "distribution.md"}
+# Two run beside the tests of their examples, one as a notebook; the last configures devices, which
+# has to come first.
+RUN_ELSEWHERE = {"regularization.md", "uncertainty.md", "getting_started.md", "distribution.md"}
 
 
 def blocks(page):

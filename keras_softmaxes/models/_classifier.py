@@ -15,7 +15,7 @@ from ..support._configuration import serializable
 from ..support._options import LayerOptions
 from ..support._replicas import after, penalties
 from ._call_context import InCallContext
-from ._writing import loss_tracker, read_ahead, spec_of, write_step
+from ._writing import loss_tracker, parts_of_array, read_ahead, spec_of, write_step
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,36 @@ class Classifier(keras.Model):
         )
         of_probabilities = bool(others or weighted_others)
         self._reading = HeadMetrics(tuple(reading), tuple(weighted_reading), of_probabilities)
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Train, as `keras.Model.fit` does.
+
+        Raises:
+            ValueError: wrong labels in an array `y`, before the first step where inside the step
+                nothing could raise, by XLA or on JAX.
+        """
+        self._check_labels(y)
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate, as `keras.Model.evaluate` does.
+
+        Raises:
+            ValueError: as `fit`.
+        """
+        self._check_labels(y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _check_labels(self, labels: Any) -> None:
+        """Raise for wrong labels of an array, if no step can."""
+        if hasattr(labels, "shape") and (keras.backend.backend() == "jax" or self.jit_compile):
+            spec = spec_of(self)
+            for part in parts_of_array(labels) if spec is not None else ():
+                read_ahead(self.loss, *self._known(part, None, spec), spec)
+
+    def _known(self, labels: Any, sample_weight: Any, outputs: Any) -> tuple[Any, Any]:
+        """Return labels and weights as the loss takes them."""
+        return labels, sample_weight
 
     def _check_loss(self, loss: Any) -> None:
         """Raise ValueError for a loss that reads what the head is known not to return."""

@@ -1,5 +1,6 @@
 """The checks of a step, before it writes anything, and the writing."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -12,6 +13,8 @@ from ..support._arguments import Tensor, static_shape
 from ..support._labels import check_given
 from ..support._replicas import after, replica_count
 from ..support._tensors import weights_like
+
+ROWS_AT_ONCE = 65_536
 
 
 def read_ahead(
@@ -43,6 +46,11 @@ def read_ahead(
     if sample_weight is not None:
         weights_like(sample_weight, ops.zeros(ops.shape(labels)[:axes], spec.dtype))
     return tuple(loss.read(labels, spec))
+
+
+def parts_of_array(array: Any) -> Iterator[Any]:
+    """Return an array in parts of `ROWS_AT_ONCE` rows, whose reading needs little memory."""
+    return (array[start : start + ROWS_AT_ONCE] for start in range(0, len(array), ROWS_AT_ONCE))
 
 
 def write_step(

@@ -93,7 +93,7 @@ def test_a_loss_of_another_head_that_finds_what_it_reads_trains(problem):
 
 
 @pytest.mark.slow
-@pytest.mark.tensorflow
+@pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -103,9 +103,9 @@ def test_a_loss_of_another_head_that_finds_what_it_reads_trains(problem):
         (np.zeros((256, 2, 2), "int32"), r"\(batch,\) or \(batch, 1\), or one-hot"),
     ],
 )
-def test_bad_labels_are_refused_in_fit_and_evaluate(problem, labels, message):
+def test_bad_labels_are_refused_in_fit_and_evaluate(problem, labels, message, jit_compile):
     x, _ = problem
-    model = make_model(metrics=[])
+    model = make_model(metrics=[], jit_compile=jit_compile)
     before = model.get_weights()
     for use in (model.fit, model.evaluate):
         with pytest.raises(Exception, match=message) as error:
@@ -127,13 +127,34 @@ def test_labels_between_classes_are_refused_under_a_strategy_too(problem, two_re
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch runs eagerly")
+def test_all_rows_of_an_array_are_checked(problem):
+    x, y = (np.resize(each, (70_000, *each.shape[1:])) for each in problem)
+    model = make_model(metrics=[], jit_compile=True)
+    model.evaluate(x, y, batch_size=10_000, verbose=0)
+    with pytest.raises(ValueError, match="classes from 0 to 3"):
+        model.evaluate(x, np.r_[y[:-1], CLASSES], verbose=0)
+
+
+class OneBatch(keras.utils.PyDataset):
+    def __init__(self, *batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+@pytest.mark.slow
 def test_bad_labels_are_nan_where_nothing_can_be_raised(problem):
+    """A dataset is not read ahead."""
     x, y = problem
     model = make_model(jit_compile=True, metrics=[])
-    doubled = 2 * keras.utils.to_categorical(y)
-    assert np.isnan(model.evaluate(x, doubled, verbose=0))
-    assert np.isnan(model.fit(x, doubled, verbose=0).history["loss"][0])
+    batches = OneBatch(x, 2 * keras.utils.to_categorical(y))
+    assert np.isnan(model.evaluate(batches, verbose=0))
+    assert np.isnan(model.fit(batches, verbose=0).history["loss"][0])
 
 
 def plain_functional():

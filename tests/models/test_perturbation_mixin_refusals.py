@@ -1,10 +1,11 @@
 """Models and settings that the mixin refuses."""
 
 import keras
+import numpy as np
 import pytest
 from cut_models import CutModel, Hooked, compiled_cut, make_cut_model
 from keras import layers
-from problems import CLASSES
+from problems import CLASSES, make_problem
 
 import keras_softmaxes as ks
 
@@ -135,3 +136,16 @@ def test_the_wrong_order_of_bases_is_refused():
 
         class Wrong(keras.Model, ks.models.AdversarialDropoutMixin):
             pass
+
+
+def test_labels_of_an_array_are_checked_before_a_compiled_step():
+    """Inside XLA nothing could raise; -1 stays no label."""
+    x, y = make_problem()
+    model = make_cut_model([P.PiModel()], head=ks.layers.DropMax(CLASSES), jit_compile=True)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"`labels`.*classes from 0 to 3"):
+        model.fit(x, y + CLASSES, verbose=0)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    unlabelled = np.r_[y[:-1], -1]
+    assert np.isfinite(model.fit(x, unlabelled, verbose=0).history["loss"][0])
