@@ -25,17 +25,19 @@ test: check
 
 # All tests, the trainings of the examples among them, on TensorFlow with kernels as users have them.
 # A process keeps each kernel that it compiles, so that the fuzz tests have processes of their own. On
-# JAX, which compiles each new shape, the quick ones and those that every head and loss passes.
+# JAX, which compiles each new shape, the quick ones of the package and those that every head and loss
+# passes.
 test-all: check
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --ignore tests/fuzz
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) tests/fuzz
-	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests
-	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m slow tests/conformance
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow or conformance" \
+		$(addprefix tests/,conformance constraints layers losses metrics models ops optimizers \
+		schedules support test_package.py)
 
 # What meets Keras and TensorFlow, on the oldest that setup.cfg admits, in an environment of its own.
 test-oldest: .venv-oldest/oldest
 	$(QUICK) TF_NUM_INTRAOP_THREADS=1 .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not slow" \
-		$(addprefix tests/,conformance layers losses metrics models perturbations support)
+		$(addprefix tests/,conformance layers models support)
 
 check: .venv/dev
 	$(BIN)/ruff check .

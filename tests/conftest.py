@@ -63,6 +63,8 @@ DATA = ROOT.parent / "shared" / "tensorflow_datasets"
 def pytest_collection_modifyitems(items):
     """Leave to `make test-all` what a compiler or a second device takes seconds for."""
     for item in items:
+        if item.path.parent.name == "conformance":
+            item.add_marker(pytest.mark.conformance)
         mode = getattr(item, "callspec", None) and item.callspec.params.get("mode")
         if mode in ("xla", "jit") or "two_replicas" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)

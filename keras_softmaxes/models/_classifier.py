@@ -163,7 +163,8 @@ class Classifier(keras.Model):
 
     def _check_labels(self, labels: Any) -> None:
         """Raise for wrong labels of an array, if no step can."""
-        if hasattr(labels, "shape") and (keras.backend.backend() == "jax" or self.jit_compile):
+        is_array = bool(getattr(labels, "shape", ()))
+        if is_array and (keras.backend.backend() == "jax" or self.jit_compile):
             spec = spec_of(self)
             for part in parts_of_array(labels) if spec is not None else ():
                 read_ahead(self.loss, *self._known(part, None, spec), spec)
