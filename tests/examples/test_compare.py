@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import compare
+import dropmax_mnist
 import keras
 import numpy as np
 import pytest
@@ -14,34 +15,38 @@ import keras_softmaxes  # noqa: F401, for the models that are loaded
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
 
-def run(program, *arguments):
-    """Run a program in a process of its own."""
-    command = [sys.executable, str(ROOT / "examples" / program), *map(str, arguments)]
-    completed = subprocess.run(command, capture_output=True, text=True)
-    assert completed.returncode == 0, completed.stderr
-    return completed
+@pytest.fixture
+def run(monkeypatch):
+    """Run an example with arguments of its command line."""
+
+    def main(program, *arguments):
+        monkeypatch.setattr(sys, "argv", [program.__name__, *map(str, arguments)])
+        program.main()
+
+    return main
 
 
 @pytest.fixture
-def refused(monkeypatch):
+def refused(run):
     """Return how `compare.py` ends where it refuses its arguments, and what it says."""
 
     def end(*arguments):
-        monkeypatch.setattr(sys, "argv", ["compare.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as ending:
-            compare.main()
+            run(compare, *arguments)
         return ending.value.code
 
     return end
 
 
-def test_it_compares_continues_and_serves(tmp_path):
+def test_it_compares_continues_and_serves(tmp_path, run, capsys):
     names = ["softmax", "dropmax", "large_margin"]
     arguments = ["--epochs", 2, "--train-size", 200, "--out", tmp_path, "--methods", *names]
-    run("compare.py", "--seeds", 1, *arguments)
+    run(compare, "--seeds", 1, *arguments)
     first = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("*")}
     (tmp_path / "runs" / "dropmax-0.json").unlink()
-    output = run("compare.py", "--seeds", 2, *arguments).stdout
+    capsys.readouterr()
+    run(compare, "--seeds", 2, *arguments)
+    output = capsys.readouterr().out
     for path, time in first.items():
         assert (path.stat().st_mtime_ns != time) == path.name.startswith("dropmax-0"), path
 
@@ -68,10 +73,11 @@ def test_it_compares_continues_and_serves(tmp_path):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path, refused):
+def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path, run, refused, monkeypatch):
+    monkeypatch.setattr(compare, "serve", lambda *_: None)
     arguments = ["--epochs", 1, "--train-size", 100, "--seeds", 1, "--methods", "dropmax"]
     for folder in ("one", "two"):
-        run("compare.py", *arguments, "--out", tmp_path / folder)
+        run(compare, *arguments, "--out", tmp_path / folder)
     first, second = (
         keras.saving.load_model(tmp_path / folder / "runs" / "dropmax-0.keras").get_weights()
         for folder in ("one", "two")
@@ -83,22 +89,12 @@ def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path, refused)
 
 
 def test_it_trains_on_two_replicas(tmp_path):
-    run(
-        "compare.py",
-        "--epochs",
-        1,
-        "--train-size",
-        100,
-        "--seeds",
-        1,
-        "--replicas",
-        2,
-        "--methods",
-        "softmax",
-        "dropmax",
-        "--out",
-        tmp_path,
-    )
+    """In a process of its own, whose devices it configures."""
+    arguments = ["--epochs", 1, "--train-size", 100, "--seeds", 1, "--replicas", 2]
+    arguments += ["--methods", "dropmax", "--out", tmp_path]
+    command = [sys.executable, str(ROOT / "examples" / "compare.py"), *map(str, arguments)]
+    completed = subprocess.run(command, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stderr
     assert json.loads((tmp_path / "results.json").read_text())["settings"]["replicas"] == 2
 
 
@@ -112,20 +108,9 @@ def test_bad_arguments_are_refused(arguments, message, tmp_path, refused, capsys
     assert message in f"{code}{capsys.readouterr().err}"
 
 
-def test_the_authors_setting_runs_on_mnist(data_dir, tmp_path):
-    run(
-        "dropmax_mnist.py",
-        "--train-size",
-        100,
-        "--epochs",
-        3,
-        "--seeds",
-        1,
-        "--data-dir",
-        data_dir,
-        "--out",
-        tmp_path,
-    )
+def test_the_authors_setting_runs_on_mnist(data_dir, tmp_path, run):
+    arguments = ["--train-size", 100, "--epochs", 3, "--seeds", 1]
+    run(dropmax_mnist, *arguments, "--data-dir", data_dir, "--out", tmp_path)
     methods = json.loads((tmp_path / "results.json").read_text())["methods"]
     assert set(methods) == {"softmax", "dropmax"}
     for plot in ("results", "convergence", "retain", "retain_by_class", "predictive"):
