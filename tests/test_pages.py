@@ -57,8 +57,9 @@ def grid():
         yield [str(cell["classes"]), str(cell["images"]), *errors, f"{cell['ratio']:.2f}"]
 
 
-def large_margin(experiment):
-    shares = read(f"large_margin/tiny_imagenet_100x32-{experiment}/{experiment}.json")["shares"]
+def large_margin(experiment, more=""):
+    folder = f"large_margin/tiny_imagenet_100x32-{experiment}{more}"
+    shares = read(f"{folder}/{experiment}.json")["shares"]
     for rows in shares.values():
         errors = {name: row["test_errors"] for name, row in rows.items()}
         means = {name: row["mean"] for name, row in rows.items()}
@@ -237,9 +238,10 @@ TABLES = {
     ("gsoftmax", 4): lambda: methods("gsoftmax/fashion_mnist/results.json"),
     ("gsoftmax", 5): lambda: list(starts()),
     ("large_margin", 0): lambda: list(large_margin("noise")),
-    ("large_margin", 1): lambda: list(large_margin("ablation")),
-    ("large_margin", 2): lambda: list(large_margin("samples")),
-    ("large_margin", 3): lambda: list(gram_matrices()),
+    ("large_margin", 1): lambda: list(large_margin("noise", "-shares")),
+    ("large_margin", 2): lambda: list(large_margin("ablation")),
+    ("large_margin", 3): lambda: list(large_margin("samples")),
+    ("large_margin", 4): lambda: list(gram_matrices()),
 }
 
 
