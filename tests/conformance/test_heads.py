@@ -72,6 +72,8 @@ WAYS = {
     "jax": [EAGERLY, {"jit_compile": True}],
     "torch": [EAGERLY],
 }[BACKEND]
+# Whichever way a few steps take the least time: eagerly JAX compiles each operation by itself.
+QUICKLY = {"jit_compile": True} if BACKEND == "jax" else EAGERLY
 
 
 def has_several_labels(kind):
@@ -141,7 +143,7 @@ def test_what_it_returns_and_its_steps_are_finite_in_every_float_type(kind, poli
     x = random(16, FEATURES)
     keras.config.set_dtype_policy(policy)
     try:
-        model = make_model(kind, **EAGERLY)
+        model = make_model(kind, **QUICKLY)
     finally:
         keras.config.set_dtype_policy("float32")
     expected = "float64" if policy == "float64" else "float32"
@@ -225,7 +227,7 @@ def test_a_segmenter_trains(kind):
     x = random(4, 5, 6, FEATURES)
     network = keras.Sequential([keras.Input((5, 6, FEATURES))])
     network.add(keras.layers.Conv2D(16, 3, padding="same", activation="tanh"))
-    model, y = make_model(kind, network, **EAGERLY), labels_of(kind, x)
+    model, y = make_model(kind, network, **QUICKLY), labels_of(kind, x)
     before = model.evaluate(x, y, verbose=0)[0]
     losses = model.fit(x, y, epochs=8, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
@@ -329,7 +331,7 @@ def test_a_fresh_process_loads_every_head(tmp_path):
     x = random(8, FEATURES)
     expected = {}
     for kind, settings in SETTINGS.items():
-        model = make_model(kind, head=kind(CLASSES, **settings), metrics=[], **EAGERLY)
+        model = make_model(kind, head=kind(CLASSES, **settings), metrics=[], **QUICKLY)
         model.train_on_batch(x, labels_of(kind, x))
         model.save(tmp_path / f"{kind.__name__}.keras")
         expected[kind.__name__] = numpy(model.head.first(model(x), 2)["probabilities"])
@@ -374,7 +376,7 @@ def test_a_loss_trains_every_head_that_returns_what_it_reads_and_refuses_the_oth
     names = model(x).keys()
     for loss in LOSSES:
         if set(loss.reads) <= names:
-            model.compile("sgd", loss, **EAGERLY)
+            model.compile("sgd", loss, **QUICKLY)
             assert np.isfinite(float(numpy(loss(labels_of(kind, x), model(x, training=True)))))
         else:
             message = f"`loss`.*returns (.*), which `{type(loss).__name__}` reads.*returns (.*)$"
