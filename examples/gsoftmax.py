@@ -83,7 +83,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def compiled_model(method: methods.Method, images: data.Images, epochs: int) -> keras.Model:
-    model = methods.build(method, networks.small_convnet, images.x_train.shape[1:], images.classes)
+    model = methods.build(
+        method,
+        networks.small_convnet,
+        images.x_train.shape[1:],
+        images.classes,
+        kernel_initializer="glorot_uniform",  # of all methods alike
+    )
     steps = -(-len(images.y_train) // BATCH_SIZE) * epochs
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     method.compile(model, keras.optimizers.Adam(rate))

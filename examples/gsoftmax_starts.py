@@ -14,6 +14,7 @@ Fig. 4 has them of labels.
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,14 @@ def _gaussian(title: str, **settings: Any) -> methods.Method:
     return replace(method, title=title)
 
 
-_softmax = many_classes.METHODS[many_classes.BASELINE]
+_softmax, _lsoftmax = (many_classes.METHODS[name] for name in (many_classes.BASELINE, "lsoftmax"))
 METHODS = {
     many_classes.BASELINE: _softmax,
-    "lsoftmax": many_classes.METHODS["lsoftmax"],
+    "lsoftmax": replace(
+        _lsoftmax,
+        title="L-Softmax, Glorot kernel",
+        head=partial(_lsoftmax.head, kernel_initializer="glorot_uniform"),
+    ),
     **{
         f"start_{mean:g}_{stddev:g}": _gaussian(f"G {mean, stddev}", mean=mean, stddev=stddev)
         for mean, stddev in STARTS
