@@ -40,14 +40,14 @@ class LSoftmax(Head):
     lambda_min of 5, for up to ten classes. With more classes, K, it falls more slowly: many classes
     take longer to separate, and the margin would come too early (docs/results/many_classes):
 
-        lambda = 1000 / (1 + gamma t),   gamma = 0.12 min(1, 3 / sqrt(K - 1))
+        lambda = 1000 / (1 + gamma t),   gamma = 0.12 min(1, 3 / sqrt(K - 1), 30 / (K - 1))
 
     which at ten classes is 8.3 after 1,000 steps and 0.8 after 10,000, and so acts in shorter
-    trainings too; at a hundred 26.9 and 2.8. Look at the curve before you train for much fewer or
-    more steps. A call is a step, unless gradients are accumulated: pass a schedule that is slower
-    by as much. For large and difficult data the authors advise to stop at a lambda of 5 or 10, for
-    MNIST they say that none is needed, and for all they recommend batch normalisation in the
-    network.
+    trainings too; at a hundred it is 26.9 and 2.8, at a thousand 217 and 27. Look at the curve
+    before you train for much fewer or more steps. A call is a step, unless gradients are
+    accumulated: pass a schedule that is slower by as much. For large and difficult data the authors
+    advise to stop at a lambda of 5 or 10, for MNIST they say that none is needed, and for all they
+    recommend batch normalisation in the network.
 
     Args:
         units: the number of classes K, at least 2.
@@ -57,8 +57,7 @@ class LSoftmax(Head):
             `keras.optimizers.schedules.LearningRateSchedule` of the training step, whose values
             must be at least 0 (which cannot be checked). None is the schedule above.
         kernel_initializer: initialiser of the kernel, whose columns are the w_j. The authors' is
-            random. From zeros, the default, the first step has no angles, and is that of softmax:
-            with 964 classes that takes a quarter of the errors away (docs/results/many_classes).
+            random. From zeros, the default, the first step has no angles, and is that of softmax.
         kernel_regularizer: regulariser of the kernel.
         **kwargs: the arguments of every Keras layer.
 
@@ -98,7 +97,8 @@ class LSoftmax(Head):
         super().__init__(units, **kwargs)
         check_margin(margin)
         if annealing is None:
-            rate = 0.12 * min(1.0, 3 / math.sqrt(self.units - 1))
+            others = self.units - 1
+            rate = 0.12 * min(1.0, 3 / math.sqrt(others), 30 / others)
             annealing = keras.optimizers.schedules.InverseTimeDecay(1000.0, 1, rate)
         _check_annealing(annealing)
         self.margin = int(margin)

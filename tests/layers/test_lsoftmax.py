@@ -60,7 +60,9 @@ def test_the_default_schedule_is_the_one_of_the_documentation():
         assert float(head.current_annealing()) == pytest.approx(annealing, rel=1e-5)
 
 
-@pytest.mark.parametrize(("classes", "annealing"), [(2, 121.0), (10, 121.0), (101, 37.0)])
+@pytest.mark.parametrize(
+    ("classes", "annealing"), [(2, 121.0), (10, 121.0), (101, 37.0), (1001, 4.6)]
+)
 def test_with_many_classes_the_margin_comes_more_slowly(classes, annealing):
     head = LSoftmax(classes)
     head.build((None, 5))
