@@ -14,7 +14,6 @@ Fig. 4 has them of labels.
 
 import argparse
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ MALLEABLE = "_malleable"  # the end of the names that are trained with that rate
 
 
 def _gaussian(title: str, **settings: Any) -> methods.Method:
-    method = many_classes.with_kernel_of_zeros(methods.gsoftmax(**settings))
+    method = many_classes.with_kernel(methods.gsoftmax(**settings), "zeros")
     return replace(method, title=title)
 
 
@@ -48,9 +47,7 @@ _softmax, _lsoftmax = (many_classes.METHODS[name] for name in (many_classes.BASE
 METHODS = {
     many_classes.BASELINE: _softmax,
     "lsoftmax": replace(
-        _lsoftmax,
-        title="L-Softmax, Glorot kernel",
-        head=partial(_lsoftmax.head, kernel_initializer="glorot_uniform"),
+        many_classes.with_kernel(_lsoftmax, "glorot_uniform"), title="L-Softmax, Glorot kernel"
     ),
     **{
         f"start_{mean:g}_{stddev:g}": _gaussian(f"G {mean, stddev}", mean=mean, stddev=stddev)

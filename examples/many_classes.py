@@ -91,9 +91,9 @@ def _of_size(non_targets: int) -> methods.Method:
     return replace(_dropmax, title=f"DropMax of {non_targets} non-targets", loss=loss)
 
 
-def with_kernel_of_zeros(method: methods.Method) -> methods.Method:
-    """Return the method with the better start, which softmax has here."""
-    return replace(method, head=partial(method.head, kernel_initializer="zeros"))
+def with_kernel(method: methods.Method, initializer: str) -> methods.Method:
+    """Return the method from another start; that of zeros is the better one, which softmax has."""
+    return replace(method, head=partial(method.head, kernel_initializer=initializer))
 
 
 def _plain(title: str, loss: Callable[[], keras.Loss], **settings: Any) -> methods.Method:
@@ -104,7 +104,7 @@ SIZES = (3, 9, 27, 81)
 _softmax, _dropmax, _lsoftmax, _sparsemax = (
     methods.METHODS[each] for each in ("softmax", "dropmax", "lsoftmax", "sparsemax")
 )
-_gsoftmax = with_kernel_of_zeros(methods.METHODS["gsoftmax"])
+_gsoftmax = with_kernel(methods.METHODS["gsoftmax"], "zeros")
 _margin = ks.losses.LargeMarginCrossentropy
 METHODS = {
     "softmax": replace(_softmax, title="Softmax, Glorot kernel"),
@@ -120,7 +120,7 @@ METHODS = {
     "gsoftmax": _gsoftmax,
     "gsoftmax_large_margin": replace(_gsoftmax, title="G-softmax + large margin", loss=_margin),
     "center_loss": methods.Method("Center loss", center_loss.CenterHead, center_loss.CenterLoss),
-    "super_symmetric": with_kernel_of_zeros(methods.METHODS["super_symmetric"]),
+    "super_symmetric": with_kernel(methods.METHODS["super_symmetric"], "zeros"),
     "sparsemax": replace(_sparsemax, head=ks.layers.Sparsemax),
     "sparsemax_11": replace(
         _sparsemax,

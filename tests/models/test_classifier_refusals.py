@@ -148,6 +148,7 @@ class OneBatch(keras.utils.PyDataset):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch runs eagerly")
 def test_bad_labels_are_nan_where_nothing_can_be_raised(problem):
     """A dataset is not read ahead."""
     x, y = problem
