@@ -9,7 +9,8 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist worksteal
 QUICK := XLA_FLAGS=--xla_backend_optimization_level=0
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-all test-oldest check docs build test-wheel results \
+# `make test` is for each change, `make test-ci` is what CI runs, `make test-all` for a release.
+.PHONY: demo test test-ci test-all test-oldest check docs build test-wheel results \
 	benchmark clean
 
 demo: .venv/examples
@@ -23,10 +24,17 @@ test: check
 	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
 		tests/conformance/test_heads.py tests/conformance/test_losses.py
 
-# All tests, the trainings of the examples among them, on TensorFlow with kernels as users have them.
-# A process keeps each kernel that it compiles, so that the fuzz tests have processes of their own. On
-# JAX, which compiles each new shape, the quick ones of the package and those that every head and loss
-# passes.
+# What CI has the time for: on TensorFlow all tests but the trainings of pages and examples, then the fuzz
+# tests, with kernels as users have them. A process keeps each kernel that it compiles, so that the fuzz
+# tests have processes of their own.
+test-ci: check
+	$(QUICK) TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not training" --ignore tests/fuzz
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) tests/fuzz
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
+		$(addprefix tests/,conformance/test_heads.py conformance/test_losses.py metrics ops/test_every_op.py)
+
+# All tests on TensorFlow, with kernels as users have them. On JAX, which compiles each new shape, the
+# quick ones of the package and those that every head and loss passes.
 test-all: check
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --ignore tests/fuzz
 	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) tests/fuzz
@@ -37,7 +45,7 @@ test-all: check
 # What meets Keras and TensorFlow, on the oldest that setup.cfg admits, in an environment of its own.
 test-oldest: .venv-oldest/oldest
 	$(QUICK) TF_NUM_INTRAOP_THREADS=1 .venv-oldest/bin/python -m pytest $(PARALLEL) -m "not slow" \
-		$(addprefix tests/,conformance layers models support)
+		$(addprefix tests/,conformance/test_heads.py conformance/test_wrappers.py models)
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -61,12 +61,13 @@ DATA = ROOT.parent / "shared" / "tensorflow_datasets"
 
 
 def pytest_collection_modifyitems(items):
-    """Leave to `make test-all` what a compiler or a second device takes seconds for."""
+    """Leave out of `make test` what a compiler or a second device takes seconds for."""
     for item in items:
         if item.path.parent.name == "conformance":
             item.add_marker(pytest.mark.conformance)
         mode = getattr(item, "callspec", None) and item.callspec.params.get("mode")
-        if mode in ("xla", "jit") or "two_replicas" in getattr(item, "fixturenames", ()):
+        is_slow = mode in ("xla", "jit") or "two_replicas" in getattr(item, "fixturenames", ())
+        if is_slow or item.get_closest_marker("training"):
             item.add_marker(pytest.mark.slow)
         if keras.backend.backend() != "tensorflow" and item.get_closest_marker("tensorflow"):
             item.add_marker(pytest.mark.skip(reason="needs the TensorFlow backend"))

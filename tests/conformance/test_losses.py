@@ -384,25 +384,3 @@ def test_a_compiled_model_is_saved_with_it(kind, tmp_path):
     assert again.loss.get_config() == model.loss.get_config()
     losses = [float(numpy(each.loss(y, each(x, training=True)))) for each in (model, again)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-
-
-@pytest.mark.tensorflow
-@EACH
-def test_a_step_whose_labels_are_refused_leaves_the_model_as_it_was(kind):
-    import tensorflow as tf
-
-    x, y = problem(kind)
-    model = make_model(make(kind))
-    model.fit(x, y, verbose=0)
-
-    def state():
-        iterations, *others = model.optimizer.variables
-        assert iterations is model.optimizer.iterations  # which Keras counts beside the gradients
-        return [numpy(each) for each in (*model.variables, *others)]
-
-    before = state()
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`labels`.*Expected"):
-        model.fit(x, y + CLASSES, verbose=0)
-    for one, other in zip(before, state(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert np.isfinite(model.fit(x, y, verbose=0).history["loss"][0])
