@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 from keras import ops
 
 from ..support._arguments import Tensor, check_choice
+from ..support._gradient import with_gradient
 from ..support._labels import class_indices
 from ..support._tensors import largest, read_logits
 from ..support._xla import xla_compiled
@@ -162,17 +163,11 @@ def large_margin_cross_entropy(
 def large_margin_cross_entropy_of(classes: Tensor, logits: Tensor, *settings: Any) -> Tensor:
     """Return `large_margin_cross_entropy` of labels that `class_indices` has read."""
 
-    @ops.custom_gradient
-    def regularised(logits: Tensor) -> Tensor:
+    def losses_and_gradient(logits: Tensor) -> tuple[Tensor, tuple[Tensor]]:
         losses, gradient = _losses_and_gradient(classes, logits, *settings)
+        return losses, (gradient,)
 
-        def backward(*gradients: Tensor, upstream: Tensor = None) -> Tensor:
-            upstream = gradients[0] if upstream is None else upstream
-            return ops.expand_dims(upstream, axis=-1) * gradient
-
-        return losses, backward
-
-    return regularised(logits)
+    return with_gradient(losses_and_gradient)(logits)
 
 
 def expected_large_margin_divergence(

@@ -6,6 +6,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import keras
 
+from ._gradient import with_gradient
+
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
@@ -78,19 +80,11 @@ def xla_compiled_with_gradient(function: Callable[..., Any]) -> Callable[..., An
 
     @functools.wraps(function)
     def call(constant: Any, tensors: dict[str, Any], *settings: Any) -> Any:
-        @tf.custom_gradient
-        def value_of(*values: Any) -> Any:
-            named = dict(zip(tensors, values, strict=True))
-            value, gradient = kernel(constant, named, *settings)
+        def compute(*values: Any) -> tuple[Any, tuple[Any, ...]]:
+            value, gradient = kernel(constant, dict(zip(tensors, values, strict=True)), *settings)
+            return value, tuple(gradient[name] for name in tensors)
 
-            def backward(upstream: Any) -> list[Any]:
-                if upstream.shape.rank < values[0].shape.rank:
-                    upstream = upstream[..., tf.newaxis]
-                return [upstream * gradient[name] for name in tensors]
-
-            return value, backward
-
-        return value_of(*tensors.values())
+        return with_gradient(compute)(*tensors.values())
 
     return call
 
