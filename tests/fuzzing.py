@@ -21,15 +21,15 @@ PLAN = {
     "ops": (8, 400),
     "compiled": (4, 400),
     "linear": (12, 40),
-    "layers": (4, 300),
+    "layers": (3, 400),
     "schedules": (4, 400),
     "whole": (45, 1),
     "metrics": (30, 1),
     "constraints": (45, 1),
-    "shapes": (100, 1),
+    "shapes": (60, 1),
     "graphs": (20, 1),
-    "labels": (100, 1),
-    "arguments": (80, 1),
+    "labels": (60, 1),
+    "arguments": (50, 1),
 }
 if not EAGER:  # where each new shape is compiled
     PLAN = {kind: (-(-examples // 10), cases) for kind, (examples, cases) in PLAN.items()}

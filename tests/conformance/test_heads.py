@@ -203,7 +203,7 @@ def test_a_tagger_counts_the_unmasked_tokens_alone(kind, fixed_masks):
     y = labels_of(kind, random(20, FEATURES)[x])
     network = keras.Sequential([keras.layers.Embedding(20, 6, mask_zero=True)])
     network.add(keras.layers.Dense(16, activation="tanh"))
-    model = make_model(kind, network)
+    model = make_model(kind, network, **QUICKLY)
     model(x)
     outputs = with_state_kept(model, lambda: model(x, training=True))
     rows = {name: numpy(tensor)[real] for name, tensor in outputs.items()}

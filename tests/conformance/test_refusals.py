@@ -91,7 +91,10 @@ def test_a_step_that_a_loss_refuses_leaves_everything_as_it_was(kind, mode, stra
         model = make_model(make(kind), metrics, mode)
     step = {"batch_size": ROWS, "shuffle": False, "verbose": 0}
     model.fit(x, labels, **step)
-    for wrong, weights, message in refused_batches(kind):
+    batches = refused_batches(kind)
+    if mode == "graph":  # which is traced anew for other weights and other forms of labels
+        batches = batches[:3]
+    for wrong, weights, message in batches:
         model.reset_metrics()
         given = {"sample_weight": weights, **step}
         assert_refused(partial(model.fit, x, wrong, **given), message, lambda: all_of(model))
