@@ -51,6 +51,14 @@ def along(path, *names):
     return list(chain.from_iterable(methods(path, names)))
 
 
+def lsoftmax_by_epochs():
+    """Return the errors and the ratio of seed 0, trained for 10, 20 and 40 epochs."""
+    for name in ("10-epochs", "lsoftmax", "40-epochs"):
+        rows = read(f"many_classes/omniglot_964x28-{name}/results.json")["methods"]
+        softmax, ours = (rows[each]["test_errors"][0] for each in ("softmax_zeros", "lsoftmax"))
+        yield [f"{softmax:.2f}", f"{ours:.2f}", f"{ours / softmax:.3f}"]
+
+
 def grid():
     for cell in read("many_classes/grid/results.json")["cells"]:
         errors = [f"{np.mean(values):.2f}" for values in cell["test_errors"].values()]
@@ -229,9 +237,10 @@ TABLES = {
     ("many_classes", 0): lambda: methods("many_classes/omniglot_964x28/results.json"),
     ("many_classes", 1): lambda: methods("many_classes/omniglot_964x28-rivals/results.json"),
     ("many_classes", 2): lambda: methods("many_classes/omniglot_964x28-lsoftmax/results.json"),
-    ("many_classes", 3): lambda: methods("many_classes/tiny_imagenet_100x32/results.json"),
-    ("many_classes", 4): lambda: methods("many_classes/validation/results.json"),
-    ("many_classes", 5): lambda: list(grid()),
+    ("many_classes", 3): lambda: list(lsoftmax_by_epochs()),
+    ("many_classes", 4): lambda: methods("many_classes/tiny_imagenet_100x32/results.json"),
+    ("many_classes", 5): lambda: methods("many_classes/validation/results.json"),
+    ("many_classes", 6): lambda: list(grid()),
     ("gsoftmax", 0): lambda: list(several_labels()),
     ("gsoftmax", 1): significances,
     ("gsoftmax", 2): lambda: list(label_means()),
