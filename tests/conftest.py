@@ -66,8 +66,7 @@ def pytest_collection_modifyitems(items):
         if item.path.parent.name == "conformance":
             item.add_marker(pytest.mark.conformance)
         mode = getattr(item, "callspec", None) and item.callspec.params.get("mode")
-        is_slow = mode in ("xla", "jit") or "two_replicas" in getattr(item, "fixturenames", ())
-        if is_slow or item.get_closest_marker("training"):
+        if mode in ("xla", "jit") or "two_replicas" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
         if keras.backend.backend() != "tensorflow" and item.get_closest_marker("tensorflow"):
             item.add_marker(pytest.mark.skip(reason="needs the TensorFlow backend"))

@@ -33,7 +33,7 @@ def prose(page):
 RUN = [page for page in PAGES if blocks(page) and page.name not in RUN_ELSEWHERE]
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_a_page_runs(page, tmp_path, monkeypatch):
@@ -44,7 +44,7 @@ def test_a_page_runs(page, tmp_path, monkeypatch):
     assert names.get("accuracy", 1.0) > 0.75
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_the_page_of_distribution_runs(tmp_path):
     """Each block configures the devices of a process of its own."""
@@ -94,7 +94,7 @@ def test_a_notebook_holds_the_code_of_its_page(page):
     assert not re.search(r"\]\((?!https?://)", text)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_notebook_runs(tmp_path):
     from nbclient import NotebookClient  # which slow tests alone need

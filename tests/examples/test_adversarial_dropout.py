@@ -28,7 +28,7 @@ def small_mnist(monkeypatch):
     return loaded
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_it_trains_with_few_labels_and_continues(small_mnist, tmp_path, monkeypatch, capsys):
     names = ["plain", "vadd", "temporal", "sadd"]
     arguments = ["--labels", 100, "--steps", 20, "--out", tmp_path, "--methods", *names]
@@ -53,7 +53,7 @@ def test_labelled_and_unlabelled_images_are_told_apart(small_mnist):
     assert known.tolist() == again.tolist() != other.tolist()
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_autoencoders_are_compared(small_mnist, tmp_path, monkeypatch):
     arguments = ["--epochs", 2, "--seeds", 2, "--out", tmp_path]
     monkeypatch.setattr(sys, "argv", ["program", *map(str, arguments)])

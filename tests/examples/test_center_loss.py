@@ -24,7 +24,7 @@ def test_the_loss_is_its_formula():
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_centers_reach_their_classes_whatever_the_weight_and_it_is_saved(tmp_path):
     x, y = make_problem()
     network = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, trainable=False)])

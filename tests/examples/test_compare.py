@@ -14,7 +14,7 @@ from conftest import ROOT
 
 import keras_softmaxes  # noqa: F401, for the models that are loaded
 
-pytestmark = [pytest.mark.training, pytest.mark.tensorflow]
+pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def test_classes_are_ranked_by_their_retain_probabilities():
     assert found["mean_retain"]["all"] == pytest.approx((1.5 + 1.2) / 6)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_it_trains_and_draws(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)

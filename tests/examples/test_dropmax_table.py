@@ -84,7 +84,7 @@ def test_the_draws_of_the_plots_are_those_of_monte_carlo(monkeypatch):
     np.testing.assert_allclose(draws.std(axis=1), expected["stddev"][rows], rtol=1e-4)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_it_searches_tests_and_continues(mnist, tmp_path, monkeypatch):
     rows = (
         Row("softmax", {1000: 7.0}),
@@ -125,7 +125,7 @@ def test_it_searches_tests_and_continues(mnist, tmp_path, monkeypatch):
             dropmax_table.main()
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_decision_boundaries_are_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(decision_boundaries, "EPOCHS", 2)
     monkeypatch.setattr(decision_boundaries, "RETAIN", (0.5,))

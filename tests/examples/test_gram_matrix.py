@@ -30,7 +30,7 @@ def test_the_distance_is_to_the_nearest_simplex_of_any_size():
     assert gram_matrix.symmetry(shifted)["asymmetry"] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_it_trains_and_draws(tmp_path, monkeypatch):
     digits = data.load("digits")

@@ -188,7 +188,7 @@ def test_a_model_that_diverged_leaves_nan_and_not_an_error(tmp_path):
     gsoftmax_multilabel.draw_classes(results, problem.labels, "title", tmp_path / "classes.png")
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_methods_of_several_labels_are_compared(tmp_path, monkeypatch, capsys):
     write_problem(tmp_path, "scene", labels=3)
@@ -213,7 +213,7 @@ def test_methods_of_several_labels_are_compared(tmp_path, monkeypatch, capsys):
     assert "Pair, softmax, G (0, 1)" in capsys.readouterr().out
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_methods_of_one_label_are_compared(tmp_path, monkeypatch):
     digits = data.balanced(data.load("digits"), 100)
@@ -230,7 +230,7 @@ def test_methods_of_one_label_are_compared(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.glob("*.png")} == plots
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_starts_are_compared(tmp_path, monkeypatch):
     digits = data.balanced(data.load("digits"), 100)

@@ -26,7 +26,7 @@ def images():
     return data.Images(x, y, x, y)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_methods_are_paired_by_the_seed(images, monkeypatch):
     """With weight 0 the large-margin loss is softmax's, and so must be what it trains."""
     zero = large_margin.Objective("", lambda: ks.losses.LargeMarginCrossentropy(weight=0))
@@ -133,7 +133,7 @@ def run(*arguments):
     return completed.stdout
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_it_compares_and_continues(tmp_path):
     arguments = ["--dataset", "digits", "--train-size", 200, "--epochs", 2, "--seeds", 1]
     arguments += ["--methods", "softmax", "symmetric_1", "--out", tmp_path]

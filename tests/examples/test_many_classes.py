@@ -49,7 +49,7 @@ def test_validation_holds_training_images_back(images):
     np.testing.assert_array_equal(held.x_test[0], images.x_train[7 * 12])
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITHOUT_NUMBERS)
 def test_a_method_learns_and_is_judged_by_its_probabilities(images, name):
     keras.utils.set_random_seed(0)
@@ -71,7 +71,7 @@ def test_a_method_learns_and_is_judged_by_its_probabilities(images, name):
         assert result["negative_log_likelihood"] == pytest.approx(likelihood, rel=1e-3)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_it_compares_and_continues(images, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, folder: images)
     arguments = ["--methods", "softmax_zeros", "dropmax", "--seeds", "1", "--epochs", "1"]
@@ -87,7 +87,7 @@ def test_it_compares_and_continues(images, tmp_path, monkeypatch):
     assert (tmp_path / "results.png").exists()
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_a_grid_compares_and_continues(images, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load", lambda name, folder: images)
     monkeypatch.setattr(many_classes_grid, "CLASSES", (6, 12))

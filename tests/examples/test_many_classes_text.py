@@ -18,7 +18,7 @@ def test_an_example_is_a_known_word_and_those_before_it():
     assert x.tolist() == [list(range(8)), list(range(1, 9))]
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_it_trains_both_ways_and_compares(tmp_path, monkeypatch):
     arguments = ["--steps", "3", "--test-size", "60", "--sampled", "16", "--out", str(tmp_path)]

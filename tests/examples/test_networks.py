@@ -45,7 +45,7 @@ def test_every_method_serves_probabilities(method):
     np.testing.assert_array_equal(served.argmax(axis=1), outputs.argmax(axis=1))
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_perturbations_train_any_head():
     """The table has none with a head, but a method may."""
@@ -84,7 +84,7 @@ def test_the_thirteen_layers_are_the_papers():
         assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * layer.filters)), rel=0.05)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_the_thirteen_layers_learn_a_hundred_classes():
     model = methods.build(
@@ -156,7 +156,7 @@ def test_conv_large_is_the_papers():
     assert model.output_shape == (None, 128)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_conv_large_learns_by_adversarial_dropout():
     method = methods.METHODS["vadd"]

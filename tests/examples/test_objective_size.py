@@ -2,7 +2,7 @@ import objective_size
 import pytest
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_the_papers_sums_outgrow_the_cross_entropy_and_the_default_does_not():
     few, many = (objective_size.pushes(classes) for classes in (10, 300))

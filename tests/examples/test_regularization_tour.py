@@ -18,7 +18,7 @@ def test_l2_rescales_along_the_axes_of_the_hessian():
     assert tour.l2().difference < 1e-3
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_l1_thresholds_softly():
     claim = tour.l1()
     assert claim.difference < 0.03  # alpha * rate, a step around the kink
@@ -36,7 +36,7 @@ def test_early_stopping_is_l2_for_few_small_steps():
     np.testing.assert_allclose(claim.measured, exact, atol=1e-6)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_weight_noise_is_a_penalty_on_the_gradient():
     claim = tour.weight_noise()
     np.testing.assert_allclose(claim.measured, claim.predicted, rtol=0.03)
@@ -49,7 +49,7 @@ def test_weight_scaling_is_exact_for_softmax_regression():
     assert claim.difference < 1e-6
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_tour_draws_every_claim(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["program", "--out", str(tmp_path)])
     tour.main()
@@ -59,7 +59,7 @@ def test_the_tour_draws_every_claim(tmp_path, monkeypatch):
     assert 1e-4 < differences["Early stopping"] < 1e-2
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_snippets_of_the_guide_run():
     names = {}

@@ -55,7 +55,7 @@ def test_images_of_validation_are_no_training_images():
     assert np.bincount(splits.validation[1]).tolist() == [30] * 10
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_it_compares_and_continues(tmp_path, monkeypatch):
     arguments = ["--dataset", "digits", "--seeds", "2", "--epochs", "1", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["uncertainty.py", *arguments])
@@ -73,7 +73,7 @@ def test_it_compares_and_continues(tmp_path, monkeypatch):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_snippets_of_the_guide_run():
     page = (ROOT / "docs" / "uncertainty.md").read_text()
     names = {}
