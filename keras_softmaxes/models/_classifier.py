@@ -52,14 +52,14 @@ class Classifier(keras.Model):
 
     Args:
         network: what turns inputs into features, (batch, ..., features): a functional, sequential
-            or subclassed model, or a layer. It ends before the `Dense(classes)`.
+            or subclassed model, or a layer. It ends before the `Dense(classes)` and its softmax.
         head: a `keras_softmaxes.layers.Head`.
         **kwargs: the arguments of every Keras model.
 
     Raises:
-        ValueError: a network that is not a layer; a head that is not a
-            `keras_softmaxes.layers.Head`; a subclass whose `call` has no argument `training`, so
-            that no mask would be drawn.
+        ValueError: a network that is not a layer, or that is functional or sequential and ends in
+            a softmax; a head that is not a `keras_softmaxes.layers.Head`; a subclass whose `call`
+            has no argument `training`, so that no mask would be drawn.
 
     Example:
         >>> import keras_softmaxes as ks
@@ -76,8 +76,7 @@ class Classifier(keras.Model):
         self, network: keras.layers.Layer, head: Head, **kwargs: Unpack[LayerOptions]
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(network, keras.layers.Layer):
-            raise invalid("network", "a Keras model or layer", repr(network))
+        _check_network(network)
         if not isinstance(head, Head):
             expected = (
                 "a `keras_softmaxes.layers.Head`, as `DropMax(10)` (logits of a `Dense` train in a "
@@ -340,6 +339,23 @@ class Served(keras.Model):
     def call(self, inputs: Any) -> Any:
         """Return the head's predictions."""
         return self.predictions_of(self.outputs_of(inputs))
+
+
+def _check_network(network: Any) -> None:
+    """Raise ValueError unless it is a layer, and one that is not known to end in a softmax."""
+    if not isinstance(network, keras.layers.Layer):
+        raise invalid("network", "a Keras model or layer", repr(network))
+    last = _last_layer(network)
+    activation = getattr(last, "activation", None)
+    if isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax:
+        expected = "features, as the last `Dense` takes them: the head has a softmax of its own"
+        raise invalid("network", expected, f"a network that ends in a softmax, `{last.name}`")
+
+
+def _last_layer(network: keras.layers.Layer) -> keras.layers.Layer:
+    """Return the layer in which a functional or sequential network ends; another is its own."""
+    in_order = isinstance(network, keras.Sequential) or getattr(network, "outputs", None)
+    return _last_layer(network.layers[-1]) if in_order and network.layers else network
 
 
 def _split(metrics: Any) -> tuple[list[Any], Any]:

@@ -24,6 +24,35 @@ def test_what_is_no_network_or_no_head_is_refused(network, head, message):
         ks.models.Classifier(network() if network is sequential else network, head(CLASSES))
 
 
+def softmax_networks():
+    """Return networks that end in a softmax, as one does whose last layer was left in."""
+    inputs = keras.Input((8,))
+    probabilities = keras.layers.Dense(CLASSES, activation="softmax", name="last")(inputs)
+    functional = keras.Model(inputs, probabilities)
+    return {
+        "functional": functional,
+        "sequential": keras.Sequential(
+            [keras.layers.Dense(5), keras.layers.Activation("softmax", name="last")]
+        ),
+        "nested": keras.Sequential([keras.layers.Identity(), functional]),
+        "a layer": keras.layers.Softmax(name="last"),
+    }
+
+
+@pytest.mark.parametrize("way", softmax_networks())
+def test_a_network_that_ends_in_a_softmax_is_refused(way):
+    """The head would learn from probabilities, and badly, without a word."""
+    with pytest.raises(ValueError, match=r"`network`.*features.*ends in a softmax, `last`"):
+        ks.models.Classifier(softmax_networks()[way], ks.layers.DropMax(CLASSES))
+
+
+def test_a_softmax_within_a_network_may_stay():
+    inputs = keras.Input((8,))
+    weights = keras.layers.Dense(8, activation="softmax")(inputs)
+    network = keras.Model(inputs, keras.layers.Multiply()([inputs, weights]))
+    ks.models.Classifier(network, ks.layers.DropMax(CLASSES))
+
+
 class WithoutTraining(ks.models.Classifier):
     def call(self, inputs):
         return self.head(self.network(inputs))
