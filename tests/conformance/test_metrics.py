@@ -124,6 +124,7 @@ def test_before_the_first_example_it_is_0(case):
     assert measured(metric, empty) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [

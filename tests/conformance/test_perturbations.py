@@ -109,6 +109,7 @@ def plainly_logged(tmp_path_factory):
     return logged([], tmp_path_factory.mktemp("plain") / "log.csv")[0]
 
 
+@pytest.mark.slow
 @EVERY
 def test_its_term_is_logged_beside_the_total_and_in_training_alone(name, tmp_path, plainly_logged):
     history, rows = logged([PERTURBATIONS[name](name="mine")], tmp_path / "log.csv")
@@ -134,6 +135,7 @@ def test_the_loss_is_the_models_own_and_all_terms(problem):
     np.testing.assert_allclose(np.subtract(ours["loss"], terms), plain["loss"], atol=1e-5)
 
 
+@pytest.mark.slow
 @EVERY
 def test_its_weight_is_a_number_or_a_schedule_of_the_optimizers_steps(problem, name):
     x, y = problem
@@ -152,6 +154,7 @@ def test_its_weight_is_a_number_or_a_schedule_of_the_optimizers_steps(problem, n
     np.testing.assert_allclose(scheduled, weights * one, rtol=1e-5)
 
 
+@pytest.mark.slow
 @EVERY
 def test_it_is_saved_with_the_model_and_training_goes_on(problem, name, tmp_path, fixed_draws):
     x, y = problem

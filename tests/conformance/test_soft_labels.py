@@ -274,6 +274,7 @@ def test_a_loss_of_ones_own_is_nan_where_labels_could_not_be_refused(labels):
     np.testing.assert_array_equal(np.isnan(losses), [False, True, False])
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @EACH_OF_CLASSES
 def test_rows_are_compiled_where_the_batch_is_of_unknown_size(kind):

@@ -157,6 +157,7 @@ def test_it_is_saved_with_the_model_and_training_goes_on(name, data, tmp_path, f
     assert_same_weights(model, again)
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_float_types_take_nearly_the_same_step(name, policy, data, fixed_noise):
