@@ -24,10 +24,11 @@ test: check
 	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
 		tests/conformance/test_heads.py tests/conformance/test_losses.py
 
-# What CI has the time for: the quick tests, and the slow ones that every head, loss, metric and perturbation
-# passes on TensorFlow.
+# What CI has the time for: the quick tests, and on TensorFlow the slow ones that every head, loss, metric and
+# perturbation passes and the README's examples.
 test-ci: test
-	$(QUICK) TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m slow tests/conformance
+	$(QUICK) TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m slow \
+		tests/conformance tests/test_readme.py
 
 # All tests on TensorFlow, with kernels as users have them; a process keeps each kernel that it compiles, so
 # that the fuzz tests have processes of their own. On JAX, which compiles each new shape, the quick tests of

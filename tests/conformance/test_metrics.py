@@ -189,14 +189,15 @@ def test_predictions_without_an_axis_of_classes_are_refused(case):
 
 
 def make_model(kind, **arguments):
-    """Return a model whose predictions are its inputs, with all metrics, weighted."""
+    """Return a model whose predictions are its inputs, with all metrics, weighted and not."""
     cases = {name: case for name, case in CASES.items() if case.measured == kind}
     model = keras.Sequential([keras.Input((CLASSES,)), keras.layers.Activation("linear")])
     model.compile(
         loss="binary_crossentropy"
         if kind == "several labels"
         else "sparse_categorical_crossentropy",
-        weighted_metrics=[case.make(name=name) for name, case in cases.items()],
+        metrics=[case.make(name=name) for name, case in cases.items()],
+        weighted_metrics=[case.make(name=f"weighted_{name}") for name, case in cases.items()],
         **arguments,
     )
     return model
@@ -212,7 +213,8 @@ def check_model(model, kind, batch=BATCH):
     expected = {"loss": ours["loss"]}
     for name, case in CASES.items():
         if case.measured == kind:
-            expected[name] = case.naive(*repeated)
+            expected[name] = case.naive(labels, scores)
+            expected[f"weighted_{name}"] = case.naive(*repeated)
     assert ours == pytest.approx(expected, abs=1e-6)
 
 
