@@ -78,7 +78,7 @@ benchmark: .venv/examples
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/labels.py
-	$(BIN)/python benchmarks/refusals.py
+	$(BIN)/python benchmarks/failed_steps.py
 	$(BIN)/python benchmarks/gsoftmax.py
 	$(BIN)/python benchmarks/many_classes.py
 	$(BIN)/python benchmarks/many_classes_growth.py

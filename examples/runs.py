@@ -34,7 +34,7 @@ class Runs:
     Args:
         folder: where the files are.
         settings: what all runs share. A folder that holds runs of other settings, or of other
-            versions of the packages, is refused.
+            versions of the packages, ends the program.
     """
 
     def __init__(self, folder: str | Path, settings: dict[str, Any]) -> None:

@@ -371,7 +371,7 @@ def names_argument(error, names):
 
 
 def is_python_signature(error):
-    """Tell whether Python or Keras refused a call before anything of it ran."""
+    """Tell whether Python or Keras raised before anything of a call ran."""
     said = "argument", "positional", "keyword"
     return isinstance(error, TypeError) and any(each in str(error) for each in said)
 

@@ -117,7 +117,7 @@ def _dataset(argument: str, rows: Any) -> "tf.data.Dataset":
 
 
 def _check_rows(labelled: Any, unlabelled: Any, batch_size: int) -> None:
-    """Refuse rows that cannot stand in one batch, and too few to fill one."""
+    """Raise ValueError for rows that cannot stand in one batch, and too few to fill one."""
     import tensorflow as tf
 
     if not isinstance(labelled.element_spec, tuple) or len(labelled.element_spec) != 2:

@@ -85,7 +85,7 @@ def dropout_ensemble(
 
 
 def _check_model(model: keras.Model) -> None:
-    """Refuse models whose dropout would be left out, or whose output is not one distribution."""
+    """Raise ValueError for dropout that would be left out, and for several outputs."""
     nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     if any(isinstance(layer, DROPOUTS) for inner in nested for layer in inner.layers):
         raise invalid("model", "a model without dropout in nested models", model.name)
@@ -96,7 +96,7 @@ def _check_model(model: keras.Model) -> None:
 
 
 def _checked(probabilities: Tensor) -> Tensor:
-    """Refuse logits and the like."""
+    """Return the probabilities; raise ValueError for logits and the like."""
     sums = ops.sum(probabilities, axis=-1)
     if probabilities.shape[-1] < 2 or ops.min(probabilities) < 0 or ops.max(abs(sums - 1)) > 0.01:
         extremes = f"outputs from {ops.min(probabilities)} to {ops.max(probabilities)}"

@@ -108,7 +108,7 @@ class PerturbationMixin(_ModelBeside):
     _training: Any = None  # what `compile` makes of the perturbations, a `Training`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse a class that names the mixin after `keras.Model`."""
+        """Raise TypeError for a class that names the mixin after `keras.Model`."""
         super().__init_subclass__(**kwargs)
         order = cls.__mro__
         if keras.Model in order and order.index(keras.Model) < order.index(PerturbationMixin):

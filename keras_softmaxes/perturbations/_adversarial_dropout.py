@@ -80,7 +80,7 @@ class VirtualAdversarialDropout(Consistency):
     default_name = "virtual_adversarial_dropout"
 
     def check(self, model: keras.Model, loss: Any, cut: Any) -> None:
-        """Refuse a cut without random masks: at a mask of ones the divergence has its minimum."""
+        """Raise for a cut without random masks: at a mask of ones the divergence is minimal."""
         super().check(model, loss, cut)
         if cut.rate == 0:
             expected = "a rate above 0 at the cut, for virtual adversarial dropout"

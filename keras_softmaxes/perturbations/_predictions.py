@@ -28,13 +28,13 @@ CATEGORICAL_FUNCTIONS = (
 
 
 def check_single_loss(loss: Any) -> None:
-    """Refuse models of several outputs, whose terms would need weights of their own."""
+    """Raise ValueError for several outputs, whose terms would need weights of their own."""
     if loss is None or keras.tree.is_nested(loss):
         raise invalid("loss", "a single loss, of a model with one output", repr(loss))
 
 
 def check_class_probabilities(loss: Any, owner: str) -> None:
-    """Refuse losses that do not make the outputs a distribution over classes, as an owner needs."""
+    """Raise ValueError unless the loss makes the outputs a distribution over classes."""
     known = keras.losses.get(loss)
     is_categorical = isinstance(known, CATEGORICAL) and not isinstance(known, PairedCrossentropy)
     if not is_categorical and known not in CATEGORICAL_FUNCTIONS:

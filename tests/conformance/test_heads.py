@@ -169,7 +169,7 @@ def test_any_leading_shape_is_that_many_rows(kind):
 
 @pytest.mark.parametrize("shape", [(FEATURES,), (2, None), {"a": (2, 3)}, [(2, 3), (2, 3)]])
 @EACH
-def test_features_of_another_shape_are_refused_with_a_remedy(kind, shape):
+def test_features_of_another_shape_raise_with_a_remedy(kind, shape):
     message = r"`features`.*\(batch, ..., features\).*`Flatten` or a global pooling"
     with pytest.raises(ValueError, match=message):
         kind(CLASSES).build(shape)
@@ -370,7 +370,7 @@ LOSSES = [
 
 
 @EACH
-def test_a_loss_trains_every_head_that_returns_what_it_reads_and_refuses_the_others(kind):
+def test_a_loss_trains_every_head_that_returns_what_it_reads_and_raises_for_the_others(kind):
     x = random(16, FEATURES)
     model = make_model(kind)
     names = model(x).keys()
@@ -380,16 +380,16 @@ def test_a_loss_trains_every_head_that_returns_what_it_reads_and_refuses_the_oth
             assert np.isfinite(float(numpy(loss(labels_of(kind, x), model(x, training=True)))))
         else:
             message = f"`loss`.*returns (.*), which `{type(loss).__name__}` reads.*returns (.*)$"
-            with pytest.raises(ValueError, match=message) as refusal:
+            with pytest.raises(ValueError, match=message) as error:
                 model.compile("sgd", loss)
-            lists = re.search(message, str(refusal.value)).groups()
+            lists = re.search(message, str(error.value)).groups()
             assert [set(map(repr, each)) for each in (loss.reads, names)] == [
                 set(each.split(", ")) for each in lists
             ]
 
 
 @EACH
-def test_losses_that_cannot_read_its_dict_are_refused(kind):
+def test_losses_that_cannot_read_its_dict_raise(kind):
     model = make_model(kind)
     names = model(random(1, FEATURES)).keys()
     message = rf"`loss`.*HeadLoss.*`{model.head.name}` returns, (.*); None takes its own"
@@ -402,8 +402,8 @@ def test_losses_that_cannot_read_its_dict_are_refused(kind):
         {"probabilities": "mse"},
         type(model.head.default_loss()),
     ):
-        with pytest.raises(ValueError, match=message) as refusal:
+        with pytest.raises(ValueError, match=message) as error:
             model.compile("sgd", loss)
-        assert f"Received: loss={loss!r}" in str(refusal.value)
-        (returned,) = re.search(message, str(refusal.value)).groups()
+        assert f"Received: loss={loss!r}" in str(error.value)
+        (returned,) = re.search(message, str(error.value)).groups()
         assert set(returned.split(", ")) == set(map(repr, names))

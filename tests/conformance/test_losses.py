@@ -86,7 +86,7 @@ def unreadable(kind):
 
 
 @EACH
-def test_labels_that_cannot_be_read_are_refused(kind):
+def test_labels_that_cannot_be_read_raise(kind):
     outputs = outputs_of(kind, (1,))
     for rows in unreadable(kind):
         for wrong in (1, 3, 5):
@@ -96,7 +96,7 @@ def test_labels_that_cannot_be_read_are_refused(kind):
 
 @needs_compiler
 @EACH
-def test_labels_that_cannot_be_refused_make_nan_of_their_example_alone(kind):
+def test_labels_that_cannot_be_checked_make_nan_of_their_example_alone(kind):
     outputs = outputs_of(kind, (6,))
     loss = make(kind, reduction="none")
     for labels in unreadable(kind):
@@ -105,7 +105,7 @@ def test_labels_that_cannot_be_refused_make_nan_of_their_example_alone(kind):
 
 
 @EACH
-def test_labels_of_another_shape_or_type_are_refused(kind):
+def test_labels_of_another_shape_or_type_raise(kind):
     labels, outputs = labels_of(kind, (6,)), outputs_of(kind, (6,))
     wrong = [labels[:3], labels[None], np.zeros((6, CLASSES + 1), "int32")]
     if of_classes(kind):
@@ -230,7 +230,7 @@ def test_weights_of_rows_may_have_an_axis_of_1(kind):
     ],
 )
 @EACH
-def test_weights_that_mean_nothing_are_refused(kind, shape, weights):
+def test_weights_that_mean_nothing_raise(kind, shape, weights):
     message = r"`sample_weight`.*the losses.*of shape \(" + ", ".join(map(str, weights))
     with pytest.raises(ValueError, match=message):
         make(kind)(labels_of(kind, shape), outputs_of(kind, shape), np.ones(weights, "float32"))
@@ -299,7 +299,7 @@ def test_no_rows_have_no_loss_and_no_gradient(kind):
 
 
 @EACH
-def test_a_name_that_is_missing_is_refused_with_both_lists(kind):
+def test_a_name_that_is_missing_raises_with_both_lists(kind):
     labels, outputs = labels_of(kind, (3,)), outputs_of(kind, (3,))
     reads = ", ".join(map(repr, make(kind).reads))
     for name in make(kind).reads:
@@ -331,7 +331,7 @@ def test_a_plain_tensor_is_logits(kind):
 
 
 @EACH
-def test_tensors_of_unequal_or_wrong_shapes_are_refused(kind):
+def test_tensors_of_unequal_or_wrong_shapes_raise(kind):
     labels, outputs = labels_of(kind, (3,)), outputs_of(kind, (3,))
     for name in make(kind).reads[1:]:
         with pytest.raises(ValueError, match=rf"`{name}`.*\(3, 3\) of `{make(kind).reads[0]}`"):

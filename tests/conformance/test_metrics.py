@@ -109,7 +109,7 @@ def test_labels_that_are_missing_are_as_if_absent(name):
 
 
 @EACH
-def test_weights_of_another_shape_are_refused(case):
+def test_weights_of_another_shape_raise(case):
     labels, scores = data_of(case)
     for shape in ((ROWS - 1,), (1,), (1, ROWS), (ROWS, CLASSES), (ROWS, 1, 1)):
         with pytest.raises(ValueError, match="`sample_weight`"):
@@ -133,7 +133,7 @@ def test_before_the_first_example_it_is_0(case):
         if case.measured == "probabilities"
     ],
 )
-def test_weights_below_0_are_refused_or_make_the_result_nan(case):
+def test_weights_below_0_raise_or_make_the_result_nan(case):
     labels, scores = data_of(case)
     wrong = [np.r_[np.ones(ROWS - 1), weight] for weight in (-1.0, np.inf, np.nan)]
     metric = case.make()
@@ -163,7 +163,7 @@ def test_rows_of_weight_0_are_as_if_absent_even_with_nan(case):
 
 
 @EACH
-def test_another_number_of_classes_is_refused_by_name_or_counts(case):
+def test_another_number_of_classes_raises_with_its_name_or_counts(case):
     first, second = data_of(case), data_of(case, rows=20, classes=CLASSES - 1)
     metric = case.make()
     value = measured(metric, first)
@@ -181,7 +181,7 @@ def test_another_number_of_classes_is_refused_by_name_or_counts(case):
 
 
 @EACH
-def test_predictions_without_an_axis_of_classes_are_refused(case):
+def test_predictions_without_an_axis_of_classes_raise(case):
     labels, scores = data_of(case)
     for wrong in (scores[:, 0], scores[:, :1]):
         with pytest.raises(ValueError, match=r"`y_pred`.*at least 2 classes"):

@@ -343,7 +343,7 @@ def test_names_tell_the_terms_apart():
 
 @pytest.mark.parametrize("name", ["loss", "", 3])
 @pytest.mark.parametrize("kind", concrete())
-def test_a_name_that_is_the_totals_or_none_is_refused(kind, name):
+def test_a_name_that_is_the_totals_or_none_raises(kind, name):
     with pytest.raises(ValueError, match=r"`name`\. Expected a name for the term, other than"):
         kind(**{**arguments_of(kind), "name": name})
 
@@ -356,7 +356,7 @@ def model_of(cuts):
     return CutModel(inputs, layers.Dense(CLASSES)(x))
 
 
-REFUSED = {
+BAD_COMPILES = {
     "no perturbation": (1, lambda: ["vadd"], None, "`perturbations`. Expected a list of"),
     "one alone": (1, lambda: P.PiModel(), None, "`perturbations`. Expected a list of"),
     "one name": (1, lambda: 2 * [P.PiModel()], None, "perturbations of different names"),
@@ -368,19 +368,19 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("why", REFUSED)
-def test_a_refused_compile_leaves_the_model_as_it_was(problem, why):
+@pytest.mark.parametrize("why", BAD_COMPILES)
+def test_a_failed_compile_leaves_the_model_as_it_was(problem, why):
     x, y = problem
-    cuts, perturbations, loss, message = REFUSED[why]
+    cuts, perturbations, loss, message = BAD_COMPILES[why]
     results = []
-    for is_refused in (False, True):
+    for fails in (False, True):
         keras.utils.set_random_seed(0)
         model = model_of(cuts)  # which trains by perturbations that need none
         compiled_cut(model, [PERTURBATIONS["temporal"](), P.PiModel()], run_eagerly=True)
         model.train_on_batch(indexed(x), y)
         before = model.loss, model.optimizer, *model.metrics
         config = model.get_compile_config()
-        if is_refused:
+        if fails:
             with pytest.raises(ValueError, match=message):
                 model.compile("adam", loss or cross_entropy(), perturbations=perturbations())
             after = model.loss, model.optimizer, *model.metrics
@@ -392,10 +392,10 @@ def test_a_refused_compile_leaves_the_model_as_it_was(problem, why):
     assert_same_weights(model, untouched, atol=0)
 
 
-@pytest.mark.parametrize("why", REFUSED)
-def test_after_a_refused_first_compile_it_must_be_compiled(problem, why):
+@pytest.mark.parametrize("why", BAD_COMPILES)
+def test_after_a_failed_first_compile_it_must_be_compiled(problem, why):
     x, y = problem
-    cuts, perturbations, loss, message = REFUSED[why]
+    cuts, perturbations, loss, message = BAD_COMPILES[why]
     model = model_of(cuts)
     with pytest.raises(ValueError, match=message):
         model.compile("adam", loss or cross_entropy(), perturbations=perturbations())

@@ -128,7 +128,7 @@ def test_the_regulariser_of_a_dominant_class_keeps_its_digits(divergence, domina
 
 
 @EACH_OF_CLASSES
-def test_rows_of_more_classes_than_a_loss_takes_are_refused(kind):
+def test_rows_of_more_classes_than_a_loss_takes_raise(kind):
     rows, outputs = soft_labels((3,)), outputs_of(kind, (3,))
     if takes_any(kind):
         assert np.isfinite(numpy(make(kind)(rows, outputs)))
@@ -267,7 +267,7 @@ class Brier(L.HeadLoss):
         np.array([[1, 0, 0], [0.5, 0.6, 0], [0, 0.5, 0.5]], "float32"),
     ],
 )
-def test_a_loss_of_ones_own_is_nan_where_labels_could_not_be_refused(labels):
+def test_a_loss_of_ones_own_is_nan_where_labels_could_not_be_checked(labels):
     outputs = {"probabilities": np.full((3, CLASSES), 1 / CLASSES, "float32")}
     loss = Brier(reduction="none")
     losses = execute(lambda _: loss(labels, outputs), [np.zeros(1)], MODES[-1])

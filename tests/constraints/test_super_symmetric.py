@@ -109,7 +109,7 @@ def test_half_precision_is_projected_in_float32(dtype):
         ((3, 3, 8, 4), r"`kernel`.*\(3, 3, 8, 4\)"),
     ],
 )
-def test_kernels_without_a_projection_are_refused(shape, message):
+def test_kernels_without_a_projection_raise(shape, message):
     with pytest.raises(ValueError, match=message):
         SuperSymmetric()(np.zeros(shape, "float32"))
 

@@ -147,12 +147,12 @@ def test_a_model_learns_from_it(problem, rows):
         ({"unlabelled_batch_size": 197}, r"`unlabelled`\. Expected at least 197 rows"),
     ],
 )
-def test_bad_arguments_are_refused(rows, arguments, message):
+def test_bad_arguments_raise(rows, arguments, message):
     with pytest.raises(ValueError, match=message):
         ks.datasets.semi_supervised(*rows, **arguments)
 
 
-def test_rows_that_do_not_fit_together_are_refused(rows):
+def test_rows_that_do_not_fit_together_raise(rows):
     (known, labels), others = rows
     with pytest.raises(ValueError, match=r"`unlabelled`\. Expected rows as the x of `labelled`"):
         ks.datasets.semi_supervised((known, labels), others.astype("float64"))
@@ -164,7 +164,7 @@ def test_rows_that_do_not_fit_together_are_refused(rows):
         ks.datasets.semi_supervised((known[:0], labels[:0]), others)
 
 
-def test_batches_and_several_labels_are_refused(rows):
+def test_batches_and_several_labels_raise(rows):
     import tensorflow as tf
 
     (known, labels), others = rows
@@ -175,7 +175,7 @@ def test_batches_and_several_labels_are_refused(rows):
         ks.datasets.semi_supervised((known, {"one": labels, "two": labels}), others)
 
 
-def test_what_is_no_array_is_refused(rows):
+def test_what_is_no_array_raises(rows):
     (known, labels), others = rows
     with pytest.raises(ValueError, match=r"`unlabelled`\. Expected arrays .* unlabelled=list"):
         ks.datasets.semi_supervised((known, labels), others.tolist())
@@ -192,7 +192,7 @@ def test_a_buffer_larger_than_the_rows_is_as_large_as_they_are(rows):
     np.testing.assert_array_equal([x for x, _, _ in batches(again)], order)
 
 
-def test_batches_that_replicas_cannot_share_are_refused(rows, two_replicas):
+def test_batches_that_replicas_cannot_share_raise(rows, two_replicas):
     with two_replicas.scope(), pytest.raises(ValueError, match="a multiple of 2 rows"):
         ks.datasets.semi_supervised(*rows, 8, 25)
 

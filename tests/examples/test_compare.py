@@ -29,8 +29,8 @@ def run(monkeypatch):
 
 
 @pytest.fixture
-def refused(run):
-    """Return how `compare.py` ends where it refuses its arguments, and what it says."""
+def ended(run):
+    """Return how `compare.py` ends where its arguments are bad, and what it says."""
 
     def end(*arguments):
         with pytest.raises(SystemExit) as ending:
@@ -75,7 +75,7 @@ def test_it_compares_continues_and_serves(tmp_path, run, capsys):
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path, run, refused, monkeypatch):
+def test_the_same_seed_repeats_and_other_settings_raise(tmp_path, run, ended, monkeypatch):
     monkeypatch.setattr(compare, "serve", lambda *_: None)
     arguments = ["--epochs", 1, "--train-size", 100, "--seeds", 1, "--methods", "dropmax"]
     for folder in ("one", "two"):
@@ -86,7 +86,7 @@ def test_the_same_seed_repeats_and_other_settings_are_refused(tmp_path, run, ref
     )
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
-    message = refused(*arguments, "--out", tmp_path / "one", "--epochs", 3)
+    message = ended(*arguments, "--out", tmp_path / "one", "--epochs", 3)
     assert "holds runs of other settings: epochs was 1, is 3.\n" in message
 
 
@@ -104,8 +104,8 @@ def test_it_trains_on_two_replicas(tmp_path):
     ("arguments", "message"),
     [(["--train-size", 105], "multiple of 10"), (["--seeds", 0], "--seeds must be at least 1")],
 )
-def test_bad_arguments_are_refused(arguments, message, tmp_path, refused, capsys):
-    code = refused(*arguments, "--out", tmp_path)
+def test_bad_arguments_raise(arguments, message, tmp_path, ended, capsys):
+    code = ended(*arguments, "--out", tmp_path)
     assert code
     assert message in f"{code}{capsys.readouterr().err}"
 

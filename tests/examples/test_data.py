@@ -59,7 +59,7 @@ def test_mnist_is_in_the_order_of_its_files(data_dir):
     assert list(images.y_test[:10]) == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
 
 
-def test_sizes_that_classes_cannot_share_are_refused():
+def test_sizes_that_classes_cannot_share_raise():
     images = data.load("digits")
     for size in (105, 0, 10_000):
         with pytest.raises(SystemExit, match=rf"multiple of 10.*Received: {size}"):
@@ -121,6 +121,6 @@ def test_wrong_labels_follow_the_seed_and_grow_with_the_share():
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_share_that_is_none_is_refused(share):
+def test_a_share_that_is_none_raises(share):
     with pytest.raises(SystemExit, match=rf"must be in \[0, 1\]. Received: {share}"):
         data.mislabelled(many(), share, seed=0)

@@ -178,7 +178,7 @@ def test_it_compares_and_continues(tmp_path):
         (["--methods", "softmax", "soft"], "invalid choice: 'soft'"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message, monkeypatch, capsys):
+def test_bad_arguments_raise(arguments, message, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["large_margin.py", *arguments])
     with pytest.raises(SystemExit):
         large_margin.parse_arguments()

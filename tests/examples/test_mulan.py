@@ -27,10 +27,10 @@ def write(tmp_path):
     return write
 
 
-def refused(data_dir):
-    with pytest.raises(SystemExit) as refusal:
+def message_of(data_dir):
+    with pytest.raises(SystemExit) as error:
         mulan.load("tiny", data_dir)
-    return str(refusal.value)
+    return str(error.value)
 
 
 def test_labels_of_a_hierarchy_are_no_features(write):
@@ -66,19 +66,19 @@ def test_features_are_read_by_name_not_by_place(write):
         (ATTRIBUTES, ["1,5,0"], "cannot be read"),
     ],
 )
-def test_a_bad_table_is_refused_by_file_and_attribute(write, split, attributes, rows, name):
+def test_a_bad_table_raises_with_file_and_attribute(write, split, attributes, rows, name):
     if split == "train":
         data_dir = write(attributes=attributes, test_attributes=ATTRIBUTES, train=rows)
     else:
         data_dir = write(test_attributes=attributes, test=rows)
-    message = refused(data_dir)
+    message = message_of(data_dir)
     assert f"tiny-{split}.arff" in message
     assert name in message
 
 
-def test_unequal_features_are_refused(write):
+def test_unequal_features_raise(write):
     other = ["x numeric", "w numeric", *ATTRIBUTES[2:]]
-    message = refused(write(test_attributes=other))
+    message = message_of(write(test_attributes=other))
     assert "tiny-train.arff" in message
     assert "tiny-test.arff" in message
     assert "['w', 'z']" in message
@@ -93,8 +93,8 @@ def test_unequal_features_are_refused(write):
         ("<label", "cannot be read"),
     ],
 )
-def test_bad_labels_are_refused_by_their_file(write, labels, expected):
-    message = refused(write(labels=labels))
+def test_bad_labels_raise_with_their_file(write, labels, expected):
+    message = message_of(write(labels=labels))
     assert "tiny.xml" in message
     assert expected in message
 
@@ -107,4 +107,4 @@ def test_a_file_that_is_missing_or_something_else_is_named(write, name, content)
     path.unlink()
     if content is not None:
         path.write_text(content)
-    assert name in refused(data_dir)
+    assert name in message_of(data_dir)

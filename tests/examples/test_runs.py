@@ -56,10 +56,10 @@ def test_a_broken_result_is_named_before_anything_is_trained(tmp_path, trainer, 
     broken.write_text(content)
     (tmp_path / "runs" / "softmax-0.json").unlink()
     trainer.asked.clear()
-    with pytest.raises(SystemExit) as refusal:
+    with pytest.raises(SystemExit) as error:
         complete(tmp_path, trainer)
-    assert str(broken) in str(refusal.value)
-    assert "Delete it, and the same command does that run again." in str(refusal.value)
+    assert str(broken) in str(error.value)
+    assert "Delete it, and the same command does that run again." in str(error.value)
     assert trainer.asked == []
     broken.unlink()
     complete(tmp_path, trainer)
@@ -95,10 +95,10 @@ def test_what_is_not_finite_is_written_as_strict_json(tmp_path):
     content = {"b": [math.nan, 1.5, None], "a": {"z": -math.inf, "y": "NaNcy", "x": True}}
     write_json(tmp_path / "a.json", content)
 
-    def refuse(constant):
+    def fail(constant):
         raise AssertionError(constant)
 
-    written = json.loads((tmp_path / "a.json").read_text(), parse_constant=refuse)
+    written = json.loads((tmp_path / "a.json").read_text(), parse_constant=fail)
     expected = {"b": ["NaN", 1.5, None], "a": {"z": "-Infinity", "y": "NaNcy", "x": True}}
     assert written == expected
     assert list(written) == ["b", "a"]  # the order of methods is the order of tables

@@ -81,7 +81,7 @@ def check_labels(data, compute, classes, where):
         assert error is not None, f"taken: {where}"
         assert names_argument(error, ["labels"]), f"{where}: {error!r}"
         return 1
-    assert error is None, f"refused: {where}: {error!r}"
+    assert error is None, f"raised: {where}: {error!r}"
     for ours, theirs in zip(result, compute(truth.astype("int32")), strict=True):
         np.testing.assert_array_equal(ours, theirs, err_msg=where)
     return 1
@@ -157,7 +157,7 @@ def test_soft_ones_of_a_loss(name, count):
             assert error is not None, f"taken: {where}"
             assert names_argument(error, ["labels"]), f"{where}: {error!r}"
             return 1
-        assert error is None, f"refused: {where}: {error!r}"
+        assert error is None, f"raised: {where}: {error!r}"
         rounding = 1e-2 if dtype in FLOATS[:2] else 1e-5
         np.testing.assert_allclose(result, expected, rounding, rounding, err_msg=where)
         return 1
@@ -185,7 +185,7 @@ def check_several(data, compute, where):
         assert error is not None, f"taken: {where}"
         assert names_argument(error, ["labels"]), f"{where}: {error!r}"
         return 1
-    assert error is None, f"refused: {where}: {error!r}"
+    assert error is None, f"raised: {where}: {error!r}"
     np.testing.assert_array_equal(result, compute(truth.astype("int32")), err_msg=where)
     return 1
 

@@ -1,4 +1,4 @@
-"""Shapes that do not fit are refused by the name of an argument, and nothing is broadcast."""
+"""Shapes that do not fit raise with the name of an argument, and nothing is broadcast."""
 
 import inspect
 
@@ -166,7 +166,7 @@ def called(op, shapes):
     return op(labels, tensors, **settings)
 
 
-def refused(error, names, where):
+def assert_raised(error, names, where):
     assert error is not None, f"taken: {where}"
     assert names_argument(error, names), f"{where}: {type(error).__name__}: {error}"
 
@@ -178,9 +178,9 @@ def test_of_an_op(name, count):
         results, error = outcome(lambda: called(op, shapes))
         where = f"{name} {shapes}"
         if not fit_op(name, shapes):
-            refused(error, shapes, where)
+            assert_raised(error, shapes, where)
             return 1
-        assert error is None, f"refused: {where}: {error!r}"
+        assert error is None, f"raised: {where}: {error!r}"
         first = shapes[op.rows[0]]
         expected = {first, first[:-1]}
         if name in ("gaussian_distances", "lsoftmax_logits"):
@@ -220,9 +220,9 @@ def test_of_a_loss(name, count):
         where = f"{name} {shapes}"
         fits = fit(rows) and fit_labels(shapes["labels"], rows[0], several)
         if not fits or not fit_weights(shapes["sample_weight"] or (), rows[0][:-1]):
-            refused(error, shapes, where)
+            assert_raised(error, shapes, where)
             return 1
-        assert error is None, f"refused: {where}: {error!r}"
+        assert error is None, f"raised: {where}: {error!r}"
         assert tuple(result.shape) == rows[0][:-1], where
         return 1
 
@@ -262,9 +262,9 @@ def test_of_a_metric(name, count):
         fits = fit([rows]) and (len(rows) == 2 or not several)
         fits = fits and fit_labels(shapes["labels"], rows, several)
         if not fits or not fit_weights(shapes["sample_weight"] or (), rows[:-1]):
-            refused(error, shapes, where)
+            assert_raised(error, shapes, where)
             return 1
-        assert error is None, f"refused: {where}: {error!r}"
+        assert error is None, f"raised: {where}: {error!r}"
         assert metric.result().shape == (), where
         wider = (*rows[:-1], rows[-1] + 1)
         arrays = [filled("labels", wider if several else wider[:-1], several)]
@@ -298,9 +298,9 @@ def test_of_a_layer(name, count):
             if len(each) < 2 or not of_width:
                 said_by_keras = isinstance(error, ValueError) and "Input 0 " in str(error)
                 if not said_by_keras:  # which calls the first argument of a layer so
-                    refused(error, ["features", "logits"], where)
+                    assert_raised(error, ["features", "logits"], where)
                 return 1
-            assert error is None, f"refused: {where}: {error!r}"
+            assert error is None, f"raised: {where}: {error!r}"
             for output in keras.tree.flatten(outputs):
                 assert tuple(output.shape)[:-1] == each[:-1], where
         return 1
@@ -314,7 +314,7 @@ def test_of_a_constraint(name, count):
         shape = data.draw(st.lists(st.integers(0, 9), max_size=3).map(tuple))
         result, error = outcome(lambda: CONSTRAINTS[name]()(ops.ones(shape)))
         if len(shape) != 2 or not 2 <= shape[1] <= shape[0] + 1:
-            refused(error, ["kernel"], shape)
+            assert_raised(error, ["kernel"], shape)
         else:
             assert error is None, error
             assert tuple(result.shape) == shape

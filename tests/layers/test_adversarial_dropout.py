@@ -71,12 +71,12 @@ def test_draws_repeat_under_the_global_seed_and_differ_between_steps():
         ({"budget": 1.01}, r"`budget`. Expected a number of at least 0 and at most 1"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         ks.layers.AdversarialDropout(**arguments)
 
 
-def test_a_budget_of_less_than_a_unit_is_refused_where_a_mask_is_asked_for():
+def test_a_budget_of_less_than_a_unit_raises_where_a_mask_is_asked_for():
     features = ops.ones((2, 19))
     layer = ks.layers.AdversarialDropout(0.5, budget=0.05)
     layer(features, training=True)
@@ -87,6 +87,6 @@ def test_a_budget_of_less_than_a_unit_is_refused_where_a_mask_is_asked_for():
     assert ops.all(mask == 1)
 
 
-def test_features_without_units_are_refused():
+def test_features_without_units_raise():
     with pytest.raises(ValueError, match=r"`features`. Expected shape \(batch, \.\.\., units\)"):
         ks.layers.AdversarialDropout()(keras.Input((3, None)))

@@ -27,6 +27,6 @@ def test_classes_are_dropped_independently_at_their_rate(retain):
         ({"units": 3, "retain": True}, "`retain`.*number.*retain=True"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         ClassDropout(**arguments)

@@ -64,6 +64,6 @@ def test_with_the_target_exactly_n_classes_enter_and_the_others_are_uniform():
         ({"units": 3, "fraction": 0.4}, r"`fraction`.*two of 3 classes.*fraction=0\.4"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         ClassSampling(**arguments)

@@ -112,7 +112,7 @@ def test_the_posterior_branch_leaves_the_retain_branch_alone(features):
         ({"units": 3, "posterior": "q"}, "`posterior`.*'label', 'prior'.*'q'"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         ks.layers.DropMax(**arguments)
 

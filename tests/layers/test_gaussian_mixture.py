@@ -63,6 +63,6 @@ def test_mixed_precision_rounds_the_features_alone(features):
     np.testing.assert_allclose(distances, expected, rtol=1e-5)
 
 
-def test_a_learn_covariance_that_is_no_boolean_is_refused():
+def test_a_learn_covariance_that_is_no_boolean_raises():
     with pytest.raises(ValueError, match=r"`learn_covariance`.*True or False.*learn_covariance=1"):
         GaussianMixture(3, learn_covariance=1)

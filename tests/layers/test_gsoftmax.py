@@ -193,12 +193,12 @@ def test_a_mask_of_padding_passes_through_it():
         ({"learn": 1}, "learn.*True or False.*1"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, match):
+def test_bad_arguments_raise(arguments, match):
     with pytest.raises(ValueError, match=match):
         ks.layers.GSoftmax(**arguments)(np.zeros((1, 3), "float32"))
 
 
-def test_bad_logits_and_data_are_refused():
+def test_bad_logits_and_data_raise():
     with pytest.raises(ValueError, match=r"logits.*\(batch, ..., classes\).*\(3,\)"):
         ks.layers.GSoftmax().build((3,))
     layer = ks.layers.GSoftmax()

@@ -26,7 +26,7 @@ def test_a_quantized_head_is_saved_and_loaded(kind, tmp_path):
     np.testing.assert_array_equal(again.predict(x, verbose=0), expected)
 
 
-def test_a_head_that_is_distributed_over_time_is_refused_by_name():
+def test_a_head_that_is_distributed_over_time_raises_with_its_name():
     """It takes (batch, time, features) itself."""
     inputs = keras.Input((3, 8))
     with pytest.raises(

@@ -118,6 +118,6 @@ def test_a_saved_configuration_keeps_the_schedule(features, annealing):
         ),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         LSoftmax(**arguments)

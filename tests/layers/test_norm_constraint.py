@@ -109,7 +109,7 @@ def test_the_multiplier_is_a_float32_number(data, policy):
         ({"limit": 1.0, "norm": abs}, r"`norm`\. Expected a Keras regulariser"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         ks.layers.NormConstraint(layers.Dense(1), **arguments)
 

@@ -56,6 +56,6 @@ def test_adapt_is_exact_in_mixed_precision(policy):
     np.testing.assert_allclose(numpy(head.positive.stddev), x.sum(axis=1).std(), rtol=0.01)
 
 
-def test_another_form_is_refused():
+def test_another_form_raises():
     with pytest.raises(ValueError, match=r"`form`.*'sigmoids', 'softmax'.*'pair'"):
         ks.layers.PairedGSoftmax(4, form="pair")

@@ -58,12 +58,12 @@ def test_it_draws_the_kernels_together_and_nothing_else(data):
         (layers.Dense(3), 3, r"`inputs`\. Expected a pair of inputs"),
     ],
 )
-def test_layers_that_cannot_be_tied_are_refused(second, inputs, message):
+def test_layers_that_cannot_be_tied_raise(second, inputs, message):
     tied = ks.layers.ParameterTying(layers.Dense(3), second, 0.1)
     with pytest.raises(ValueError, match=message):
         tied([keras.Input((4,)) for _ in range(inputs)])
 
 
-def test_a_negative_weight_is_refused():
+def test_a_negative_weight_raises():
     with pytest.raises(ValueError, match="`weight`"):
         ks.layers.ParameterTying(layers.Dense(3), layers.Dense(3), -1.0)

@@ -172,7 +172,7 @@ def test_the_export_is_free_of_noise(tmp_path):
     assert not random_operations(served)
 
 
-def test_bad_arguments_are_refused():
+def test_bad_arguments_raise():
     with pytest.raises(ValueError, match="`stddev`"):
         ks.layers.WeightNoise(layers.Dense(3), -0.1)
     with pytest.raises(ValueError, match=r"`layer`\. Expected a layer with a kernel"):

@@ -28,6 +28,6 @@ def test_supervision_adds_the_binary_cross_entropy_of_the_attention(supervised, 
     np.testing.assert_allclose(gradients, [p - TARGET, into_attention], atol=1e-6)
 
 
-def test_bad_arguments_are_refused():
+def test_bad_arguments_raise():
     with pytest.raises(ValueError, match=r"`supervised`.*True or False.*supervised=0\.5"):
         AttentionCrossentropy(0.5)

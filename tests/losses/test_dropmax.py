@@ -55,7 +55,7 @@ def test_the_compiled_kernel_has_the_gradient_of_the_op(posterior, weight, mode)
 
 
 @pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "a", True, None])
-def test_a_bad_entropy_weight_is_refused(weight):
+def test_a_bad_entropy_weight_raises(weight):
     with pytest.raises(ValueError, match=f"`entropy_weight`.*at least 0.*={weight!r}"):
         ks.losses.DropMaxLoss(entropy_weight=weight)
 
@@ -104,6 +104,6 @@ def test_its_gradient_at_features_that_tell_nothing_does_not_grow_with_the_class
 
 @pytest.mark.parametrize("loss", [ks.losses.DropMaxLoss, ks.losses.AttentionCrossentropy])
 @pytest.mark.parametrize("number", [0, -1, float("nan"), "a", True])
-def test_a_bad_number_of_non_targets_is_refused(loss, number):
+def test_a_bad_number_of_non_targets_raises(loss, number):
     with pytest.raises(ValueError, match=f"`non_targets`.*above 0.*={number!r}"):
         loss(non_targets=number)

@@ -69,6 +69,6 @@ def test_the_authors_weights_fall_with_the_number_of_classes_unless_they_are_giv
 
 
 @pytest.mark.parametrize("argument", ["margin", "likelihood_weight"])
-def test_negative_arguments_are_refused(argument):
+def test_negative_arguments_raise(argument):
     with pytest.raises(ValueError, match=f"`{argument}`.*at least 0.*-1"):
         GaussianMixtureLoss(**{argument: -1})

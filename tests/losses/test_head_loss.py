@@ -118,24 +118,24 @@ def test_evaluation_is_finite_where_a_probability_is_0():
         (LABELS[:, 0, 0], r"`Flatten` or a global pooling.*of shape \(2,\)"),
     ],
 )
-def test_bad_labels_are_refused_with_the_shapes_that_are_taken(labels, message):
+def test_bad_labels_raise_with_the_shapes_that_are_taken(labels, message):
     with pytest.raises(ValueError, match=f"`labels`.*{message}"):
         Spy()(labels, LOGITS)
 
 
 @pytest.mark.parametrize("value", [0.5, "a", True, np.float32(1), -(2**31)])
-def test_what_is_no_class_to_ignore_is_refused(value):
+def test_what_is_no_class_to_ignore_raises(value):
     with pytest.raises(ValueError, match=r"`ignore_class`.*integer.*ignore_class="):
         Spy(ignore_class=value)
 
 
-def test_one_class_is_refused():
+def test_one_class_raises():
     with pytest.raises(ValueError, match=r"`logits`.*at least 2.*\(3, 1\)"):
         Spy()(np.zeros(3, int), np.zeros((3, 1), "float32"))
 
 
 @pytest.mark.tensorflow
-def test_labels_whose_form_static_shape_cannot_tell_are_refused():
+def test_labels_whose_form_static_shape_cannot_tell_raise():
     import tensorflow as tf
 
     signature = [tf.TensorSpec((None, None), tf.int32)]

@@ -146,7 +146,7 @@ def test_numpy_scalars_are_numbers():
     assert {type(value) for value in (loss.weight, loss.ignore_class)} == {float, int}
 
 
-REFUSED = {
+BAD_SETTINGS = {
     "weight": ({"weight": -0.1}, r"`weight`.*at least 0.*-0\.1"),
     "bias": ({"bias": -1}, "`bias`.*at least 0.*-1"),
     "smoothing": ({"label_smoothing": 1.0}, r"`label_smoothing`.*below 1.*1\.0"),
@@ -155,9 +155,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_bad_settings_are_refused(case):
-    settings, message = REFUSED[case]
+@pytest.mark.parametrize("case", BAD_SETTINGS)
+def test_bad_settings_raise(case):
+    settings, message = BAD_SETTINGS[case]
     with pytest.raises(ValueError, match=message):
         ks.losses.LargeMarginCrossentropy(**settings)
 

@@ -118,14 +118,14 @@ def test_drawn_classes_are_for_the_plain_cross_entropy_alone():
     plain = L.LargeMarginCrossentropy(weight=0.0, bias=1.0)
     exact = {name: outputs[name] for name in ("features", "kernel", "bias")}
     assert float(plain(labels, outputs)) == pytest.approx(float(plain(labels, exact)), rel=1e-5)
-    refused = [L.LargeMarginCrossentropy(), L.MeanMulticlassHinge(), two_terms()]
-    for loss in refused:
+    others = [L.LargeMarginCrossentropy(), L.MeanMulticlassHinge(), two_terms()]
+    for loss in others:
         with pytest.raises(ValueError, match=r"`loss`.*drawn"):
             loss(labels, outputs)
 
 
 @pytest.mark.parametrize("loss", [L.DropMaxLoss(), L.LSoftmaxLoss(), L.MaskedCrossentropy()])
-def test_what_reads_more_than_logits_is_refused(loss):
+def test_what_reads_more_than_logits_raises(loss):
     labels, tensors = make_linear(7)
     with pytest.raises(
         ValueError, match=r"of its own.* the logits alone.*returns 'features', 'kernel'"

@@ -93,6 +93,6 @@ def test_several_labels_are_evaluated_as_the_terms_do():
         ([L.SparsemaxLoss(), L.PairedCrossentropy()], [1.0, 1.0], "`losses`.*in one way"),
     ],
 )
-def test_bad_arguments_are_refused(losses, weights, message):
+def test_bad_arguments_raise(losses, weights, message):
     with pytest.raises(ValueError, match=message):
         L.WeightedSum(losses, weights)

@@ -9,7 +9,7 @@ LABELS = np.random.default_rng(0).integers(0, 2, (101, 4))
 SCORES = np.random.default_rng(1).uniform(size=(101, 4)).astype("float32")
 
 
-def test_more_examples_than_there_is_room_for_are_refused():
+def test_more_examples_than_there_is_room_for_raise():
     metric = MeanAveragePrecision(capacity=100)
     metric.update_state(LABELS[:60], SCORES[:60])
     before = float(metric.result())
@@ -40,12 +40,12 @@ def test_in_a_graph_too_or_make_the_result_nan(jit_compile):
 
 
 @pytest.mark.parametrize("capacity", [0, 2.0, True])
-def test_bad_arguments_are_refused(capacity):
+def test_bad_arguments_raise(capacity):
     with pytest.raises(ValueError, match=f"`capacity`.*at least 1.*capacity={capacity}"):
         MeanAveragePrecision(capacity)
 
 
-def test_labels_that_are_not_there_or_not_are_refused():
+def test_labels_that_are_not_there_or_not_raise():
     with pytest.raises(ValueError, match=r"`labels`.*0 to 2"):
         MeanAveragePrecision().update_state([[0, 2]], [[0.1, 0.2]])
 
@@ -71,12 +71,12 @@ def test_missing_labels_have_no_part(average):
     np.testing.assert_allclose(metric.result(), expected, atol=1e-6)
 
 
-def test_another_average_is_refused():
+def test_another_average_raises():
     with pytest.raises(ValueError, match=r"`average`.*'macro', 'micro', or None.*'overall'"):
         MeanAveragePrecision(average="overall")
 
 
-def test_labels_that_were_ranked_wrong_in_a_narrower_batch_are_refused():
+def test_labels_that_were_ranked_wrong_in_a_narrower_batch_raise():
     metric = MeanAveragePrecision(capacity=10)
     metric.update_state([[1, 0, 1]], [[0.9, 0.1, 0.9]])
     with pytest.raises(ValueError, match=r"`y_pred`.*\(batch, 3\).*\(2, 2\)"):

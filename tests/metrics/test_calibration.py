@@ -91,19 +91,19 @@ def test_labels_have_probabilities_from_0_to_1(make):
     ("name", "value"),
     [("bins", 0), ("norm", "l3"), ("adaptive", 1), ("class_wise", None), ("multi_label", 1)],
 )
-def test_bad_arguments_are_refused(name, value):
+def test_bad_arguments_raise(name, value):
     with pytest.raises(ValueError, match=f"`{name}`"):
         CalibrationError(**{name: value})
 
 
 @pytest.mark.parametrize(("name", "value"), [("measure", "auc"), ("risk", 1.5), ("capacity", 0)])
-def test_bad_arguments_of_the_risk_are_refused(name, value):
+def test_bad_arguments_of_the_risk_raise(name, value):
     with pytest.raises(ValueError, match=f"`{name}`"):
         RiskCoverage(**{name: value})
 
 
 @pytest.mark.parametrize("metric", [CalibrationError, RiskCoverage])
-def test_logits_are_refused(metric):
+def test_logits_raise(metric):
     with pytest.raises(ValueError, match=r"`y_pred`.*probabilities.*sum to 1"):
         metric().update_state([0], [[3.0, 1.0]])
 

@@ -113,6 +113,6 @@ def test_a_label_that_is_never_predicted_or_never_present_has_0():
         (lambda: measure(MultiLabelF1(), [0, 1], [0.1, 0.2]), r"y_pred.*\(2,\)"),
     ],
 )
-def test_bad_arguments_are_refused(make, match):
+def test_bad_arguments_raise(make, match):
     with pytest.raises(ValueError, match=match):
         make()

@@ -262,7 +262,7 @@ def test_weights_may_be_those_of_the_rows_of_pixels():
 
 
 @pytest.mark.parametrize("weights", [-1.0, [1.0] * 4 + [-1.0], [np.inf] * 5, 0.0, np.ones(4)])
-def test_weights_that_are_none_are_refused(weights):
+def test_weights_that_are_none_raise(weights):
     x = np.random.default_rng(0).normal(size=(5, 3))
     model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
     with pytest.raises(ValueError, match="`sample_weight`"):
@@ -282,7 +282,7 @@ def test_inputs_may_be_several():
     )
 
 
-def test_what_is_wrong_is_refused():
+def test_what_is_wrong_raises():
     x, y = make_data()
     model = make_model()
     with pytest.raises(ValueError, match=r"`method`.*'temperature', 'vector'.*'platt'"):
@@ -306,13 +306,13 @@ def test_what_is_wrong_is_refused():
 
 
 @pytest.mark.parametrize("wrong", [iter([np.ones((5, 8))]), np.ones((0, 8))])
-def test_what_is_no_array_of_examples_is_refused(wrong):
+def test_what_is_no_array_of_examples_raises(wrong):
     model = MODELS["functional of logits"]()
     with pytest.raises(ValueError, match=r"`(x|len\(x\))`\. Expected an "):
         ks.models.calibrate(model, wrong, np.zeros(5, "int32"))
 
 
-def test_inputs_of_unequal_length_are_refused():
+def test_inputs_of_unequal_length_raise():
     model = MODELS["functional of logits"]()
     with pytest.raises(ValueError, match=r"`x`.*one length.*\[5, 4\]"):
         ks.models.calibrate(model, [np.ones((5, 8)), np.ones((4, 8))], np.zeros(5, "int32"))

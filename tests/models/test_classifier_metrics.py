@@ -83,7 +83,7 @@ def test_metrics_are_no_variables_of_the_model(problem):
     assert len(model.get_weights()) == len(plain.get_weights())
 
 
-def test_a_refused_compile_leaves_the_metrics_of_the_one_before(problem):
+def test_a_failed_compile_leaves_the_metrics_of_the_one_before(problem):
     x, y = problem
     model = make_model(metrics=[margin_bias("bias")])
     loss = model.loss
@@ -93,7 +93,7 @@ def test_a_refused_compile_leaves_the_metrics_of_the_one_before(problem):
     assert set(model.fit(x, y, verbose=0).history) == {"bias", "loss"}
 
 
-def test_a_metric_of_a_tensor_that_the_head_does_not_return_is_refused():
+def test_a_metric_of_a_tensor_that_the_head_does_not_return_raises():
     x = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
     model = make_model(ks.layers.PairedGSoftmax(CLASSES), metrics=[margin_bias("bias")])
     message = r"`metrics`.*what the head returns, .*'presence_logits'.*metrics='bias', of 'logits'"

@@ -121,7 +121,7 @@ def test_draws_follow_the_seed():
     assert first == sets(None)
 
 
-def test_what_is_wrong_is_refused():
+def test_what_is_wrong_raises():
     x, y = make_data(20)
     for coverage in (0, 1, 1.5, "a"):
         with pytest.raises(ValueError, match="`coverage`"):
@@ -148,7 +148,7 @@ def test_calibration_data_are_a_tuple_of_arrays():
 
 
 @pytest.mark.tensorflow
-def test_datasets_are_refused():
+def test_datasets_raise():
     import tensorflow as tf
 
     x, y = make_data(20)

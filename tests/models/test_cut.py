@@ -224,7 +224,7 @@ def test_a_mask_of_padding_passes_through(kind, pool, fixed_draws):
     assert_adversarial_step(model, embedding, above, TOKENS, labels)
 
 
-def test_a_mask_of_padding_that_goes_around_the_cut_of_a_graph_is_refused():
+def test_a_mask_of_padding_that_goes_around_the_cut_of_a_graph_raises():
     embedding = layers.Embedding(5, 16, mask_zero=True)
     model = graph(CutModel, embedding, cut(), layers.LSTM(5), layers.Dense(CLASSES), shape=(4,))
     with pytest.raises(ValueError, match="also that of a mask of padding"):

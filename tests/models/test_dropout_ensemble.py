@@ -73,7 +73,7 @@ def test_draws_repeat_under_the_global_seed(x):
     np.testing.assert_array_equal(predict(), predict())
 
 
-def test_bad_arguments_are_refused(regression, x):
+def test_bad_arguments_raise(regression, x):
     with pytest.raises(ValueError, match=r"`rule`\. Expected one of arithmetic, geometric"):
         ks.models.dropout_ensemble(regression, x, "harmonic")
     with pytest.raises(ValueError, match="`samples`"):
@@ -106,7 +106,7 @@ def test_inputs_may_be_any_structure(x, rule, form):
     np.testing.assert_allclose(ours["stddev"], 0, atol=1e-6)
 
 
-def test_no_examples_are_refused(regression, x):
+def test_no_examples_raise(regression, x):
     for rule in ("arithmetic", "weight_scaling"):
         with pytest.raises(ValueError, match=r"`len\(x\)`.*at least 1"):
             ks.models.dropout_ensemble(regression, x[:0], rule)

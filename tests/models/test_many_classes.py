@@ -171,7 +171,7 @@ def test_few_classes_are_dense_unless_they_are_drawn():
     assert [head.is_dense for head in heads] == [True, False, False]
 
 
-def test_metrics_of_probabilities_are_refused(small_tiles):
+def test_metrics_of_probabilities_raise(small_tiles):
     x, y = problem()
     model = make_model(metrics=["accuracy"], dense=False)
     with pytest.raises(ValueError, match=r"`metrics`.*`keras_softmaxes.metrics.TopKAccuracy`"):
@@ -198,7 +198,7 @@ def test_the_accuracy_of_a_dense_head_is_kerass():
         ("sampled_by", {"sampled_by": [0.0] * CLASSES}),
     ],
 )
-def test_bad_arguments_are_refused(argument, arguments):
+def test_bad_arguments_raise(argument, arguments):
     with pytest.raises(ValueError, match=f"`{argument}`"):
         ks.layers.ManyClasses(CLASSES, **arguments)
 

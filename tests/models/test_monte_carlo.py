@@ -148,7 +148,7 @@ def test_it_runs_in_the_scope_of_a_strategy(model, x, two_replicas):
 
 @pytest.mark.parametrize("argument", ["samples", "batch_size"])
 @pytest.mark.parametrize("value", [0, 2.0, True, "3", None])
-def test_what_is_not_a_count_is_refused(model, x, argument, value):
+def test_what_is_not_a_count_raises(model, x, argument, value):
     arguments = {"samples": 1, argument: value}
     with pytest.raises(ValueError, match=f"`{argument}`.*integer of at least 1.*={value!r}"):
         ks.models.monte_carlo(model, x, **arguments)
@@ -204,12 +204,12 @@ def test_inputs_must_be_arrays_of_one_length(model, arrays):
         ks.models.monte_carlo(model, arrays, 3)
 
 
-def test_no_examples_are_refused(model, x):
+def test_no_examples_raise(model, x):
     with pytest.raises(ValueError, match=r"`len\(x\)`.*at least 1.*=0"):
         ks.models.monte_carlo(model, x[:0], 3)
 
 
-def test_a_model_without_a_stochastic_head_is_refused(x):
+def test_a_model_without_a_stochastic_head_raises(x):
     inputs = keras.Input((3,))
     for model in (
         keras.Model(inputs, keras.layers.Dense(2)(inputs)),

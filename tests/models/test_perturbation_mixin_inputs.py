@@ -64,7 +64,7 @@ def test_the_users_own_inputs_may_be_called_inputs_and_index(problem, is_indexed
     assert_adversarial_step(model, lambda each: below(rows), above, data, y)
 
 
-def test_data_without_labels_are_refused(problem):
+def test_data_without_labels_raise(problem):
     x, _ = problem
     model = make_cut_model([ks.perturbations.SupervisedAdversarialDropout()])
     with pytest.raises(ValueError, match=r"`y`. Expected labels, -1 where there is none"):
@@ -72,7 +72,7 @@ def test_data_without_labels_are_refused(problem):
 
 
 @pytest.mark.parametrize("inputs", [np.ones((4, 8), "int32"), {"a": np.ones((4, 8), "float32")}])
-def test_inputs_without_a_gradient_are_refused(inputs):
+def test_inputs_without_a_gradient_raise(inputs):
     for make in (ks.perturbations.VirtualAdversarialTraining, ks.perturbations.AdversarialTraining):
         model = make_cut_model([make(1.0)])
         with pytest.raises(ValueError, match=r"`x`. Expected one tensor of a float type"):

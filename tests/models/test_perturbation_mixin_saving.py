@@ -78,7 +78,7 @@ def test_the_random_numbers_and_the_averages_are_saved_whatever_their_order(prob
     assert logs[0]["of/predictions"][0] > 0
 
 
-def test_averages_of_another_number_of_examples_are_refused(problem, tmp_path):
+def test_averages_of_another_number_of_examples_raise(problem, tmp_path):
     x, y = problem
     model = make_cut_model([P.TemporalEnsembling(examples=256)], optimizer="sgd")
     model.fit(indexed(x), y, verbose=0)

@@ -112,6 +112,6 @@ def test_the_mask_keeps_its_type(dtype):
         (np.ones(3), np.ones(3), 0.5, r"`mask`. Expected shape \(batch, units\)"),
     ],
 )
-def test_bad_input_is_refused(mask, jacobian, budget, message):
+def test_bad_input_raises(mask, jacobian, budget, message):
     with pytest.raises(ValueError, match=message):
         adversarial_mask(mask, jacobian, budget)

@@ -21,7 +21,7 @@ def test_it_goes_from_0_to_2():
 
 
 @pytest.mark.parametrize("rows", [[[1.0, 2.0]], [[-0.1, 1.1]], [[0.0, 0.0]], [[0.6, 0.5]]])
-def test_what_is_no_distribution_is_refused(rows):
+def test_what_is_no_distribution_raises(rows):
     with pytest.raises(ValueError, match=r"`probabilities`.*sum to 1"):
         ks.ops.brier_score([0], rows)
 

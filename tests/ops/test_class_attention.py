@@ -85,6 +85,6 @@ def test_terms_and_gradients_are_finite_at_extremes(mode, dtype, extreme):
         assert np.isfinite([value, *np.ravel(gradients)]).all()
 
 
-def test_shapes_that_differ_are_refused():
+def test_shapes_that_differ_raise():
     with pytest.raises(ValueError, match=r"`attention_logits`.*\(3, 4\).*\(3, 3\)"):
         ks.ops.attention_terms(LABELS, LOGITS, ATTENTION[:, :3])

@@ -105,7 +105,7 @@ def test_what_is_left_of_a_dropped_class_has_the_digits_of_its_type(mode):
     np.testing.assert_allclose(ours, np.log1p(1e-20 * np.exp([46.0])), rtol=1e-14)
 
 
-def test_shapes_that_differ_are_refused():
+def test_shapes_that_differ_raise():
     x = np.zeros((2, 3), "float32")
     with pytest.raises(ValueError, match=r"`log_mask`.*\(2, 3\).*\(1, 3\)"):
         ks.ops.masked_cross_entropy([0, 1], x, x[:1])

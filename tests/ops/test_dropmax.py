@@ -197,7 +197,7 @@ BAD_CALLS = [
 
 
 @pytest.mark.parametrize(("call", "message"), BAD_CALLS)
-def test_bad_input_is_refused_by_name(call, message):
+def test_bad_input_raises_with_its_name(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.zeros((2, 3), "float32"))
 

@@ -161,7 +161,7 @@ def test_variables_are_taken(name):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", LABELLED)
 def test_labels_are_read_once_and_belong_to_one_example_each(name):
-    """The batch is unknown, where shapes alone cannot refuse one label for all examples."""
+    """The batch is unknown, where shapes alone do not show one label for all examples."""
     import tensorflow as tf
 
     labels, tensors = make_data(name, 3)

@@ -194,6 +194,6 @@ def test_value_and_gradients_are_finite_at_extremes(mode, dtype, size):
         (lambda x, mu: gaussian_mixture_terms(LABELS + 2, x, x), "`labels`.*from 0 to 3"),
     ],
 )
-def test_bad_input_is_refused_by_name(call, message):
+def test_bad_input_raises_with_its_name(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.ones((5, 4), "float32"), np.ones((3, 4), "float32"))

@@ -139,13 +139,13 @@ def test_infinities_and_nan_pass_through():
         ({"logits": [1.0, 2.0, 3.0]}, r"logits.*\(3,\)"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, match):
+def test_bad_arguments_raise(arguments, match):
     defaults = {"logits": [[0.0, 1.0, 2.0]], "mean": 0.0, "stddev": 1.0}
     with pytest.raises(ValueError, match=match):
         ks.ops.gsoftmax_logits(**{**defaults, **arguments})
 
 
-def test_a_deviation_that_nothing_can_refuse_gives_nan():
+def test_a_deviation_that_cannot_be_checked_gives_nan():
     ours = execute(
         lambda x, stddev: ks.ops.gaussian_cdf(x, 0.0, stddev),
         [np.zeros((1, 2)), np.array([1.0, -1.0])],

@@ -229,7 +229,7 @@ def test_nan_logits_stay_nan():
     ],
 )
 @pytest.mark.parametrize("function", [ks.ops.large_margin_divergence, ks.ops.margin_bias])
-def test_bad_input_is_refused(function, labels, logits, message):
+def test_bad_input_raises(function, labels, logits, message):
     with pytest.raises(ValueError, match=message):
         function(labels, np.array(logits, "float32"))
 
@@ -241,6 +241,6 @@ def test_numbers_of_numpy_are_numbers():
     np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(expected))
 
 
-def test_an_unknown_divergence_is_refused():
+def test_an_unknown_divergence_raises():
     with pytest.raises(ValueError, match=r"`divergence`.*'symmetric', 'forward', 'reverse'.*'kl'"):
         ks.ops.large_margin_divergence([0], [[1.0, 2.0]], "kl")

@@ -107,7 +107,7 @@ def test_examples_of_any_shape_and_one_hot_labels_are_rows():
     ("place", "shape", "argument"),
     [(0, (5, FEATURES + 1), "features"), (1, (1, FEATURES), "kernel"), (2, (CLASSES - 1,), "bias")],
 )
-def test_shapes_that_do_not_fit_are_refused(place, shape, argument):
+def test_shapes_that_do_not_fit_raise(place, shape, argument):
     labels, tensors = make_linear(5)
     tensors[place] = np.ones(shape)
     with pytest.raises(ValueError, match=f"`{argument}`"):

@@ -231,6 +231,6 @@ def test_only_the_targets_logit_is_replaced():
         (lambda x, w: lsoftmax_cross_entropy([3] * 4, x, x), "`labels`.*from 0 to 2"),
     ],
 )
-def test_bad_input_is_refused_by_name(call, message):
+def test_bad_input_raises_with_its_name(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.ones((4, 3), "float32"), np.ones((3, 5), "float32"))

@@ -72,6 +72,6 @@ def test_value_and_gradients_are_finite_at_extremes(mode, dtype, extreme):
         (lambda x: mean_multiclass_hinge([0, 3], x), "`labels`.*from 0 to 2"),
     ],
 )
-def test_bad_input_is_refused_by_name(call, message):
+def test_bad_input_raises_with_its_name(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.zeros((2, 3), "float32"))

@@ -70,12 +70,12 @@ def test_infinite_evidence_that_is_not_asked_for_does_not_matter():
         ([0, 1], r"labels.*\(2, 2\).*\(2,\)"),
     ],
 )
-def test_other_labels_are_refused(labels, match):
+def test_other_labels_raise(labels, match):
     with pytest.raises(ValueError, match=match):
         ks.ops.paired_cross_entropy(np.array(labels), np.zeros((2, 2)), np.zeros((2, 2)))
 
 
-def test_labels_that_nothing_can_refuse_give_nan():
+def test_labels_that_cannot_be_checked_give_nan():
     labels = np.array([[0.0, 1.0], [0.5, 1.0]])
     losses = execute(
         lambda y: ks.ops.paired_cross_entropy(y, np.zeros((2, 2)), np.zeros((2, 2))),

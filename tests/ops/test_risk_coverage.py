@@ -57,7 +57,7 @@ def test_the_best_order_has_its_errors_last():
     assert worst == pytest.approx(((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4, 7 / 32))
 
 
-def test_shapes_that_differ_are_refused():
+def test_shapes_that_differ_raise():
     for arguments in (([0], [1, 2], [1, 1]), ([0, 1], [[1, 2]], [1, 1]), ([0, 1], [1, 2], [1])):
         with pytest.raises(ValueError, match=r"`(wrong|confidence|weights)`"):
             ks.ops.risk_coverage(*arguments)

@@ -65,6 +65,6 @@ def test_equal_gaussians_are_not_separable_exactly():
         ([[0.0, 1.0]], [[1.0, 1.0]], r"stddev.*\(classes,\).*\(1, 2\)"),
     ],
 )
-def test_bad_arguments_are_refused(mean, stddev, match):
+def test_bad_arguments_raise(mean, stddev, match):
     with pytest.raises(ValueError, match=match):
         ks.ops.separability(mean, stddev)

@@ -195,7 +195,7 @@ def test_nan_stays_in_its_row_and_infinite_logits_give_the_limit_or_nan(mode):
         np.testing.assert_array_equal(np.isnan(gradient), np.isnan(probabilities))
 
 
-def test_labels_that_cannot_be_refused_make_nan_of_their_example_alone():
+def test_labels_that_cannot_be_checked_make_nan_of_their_example_alone():
     labels = np.array([0, 5, 1, -1])
     _, (gradient,) = value_and_gradients(lambda z: sparsemax_loss(labels, z), [LOGITS], MODES[-1])
     np.testing.assert_array_equal(np.isnan(gradient).all(axis=1), [False, True, False, True])
@@ -235,6 +235,6 @@ def test_the_size_of_the_batch_may_be_unknown(jit_compile):
         (lambda x: sparsemax_loss([0.0, 1.5], x), "`labels`.*whole numbers"),
     ],
 )
-def test_bad_input_is_refused_by_name(call, message):
+def test_bad_input_raises_with_its_name(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.zeros((2, 3), "float32"))

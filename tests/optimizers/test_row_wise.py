@@ -68,6 +68,6 @@ def test_its_configuration_is_adams():
     ("argument", "value"),
     [("beta_1", 1.0), ("beta_2", -0.1), ("epsilon", 0.0), ("amsgrad", "yes")],
 )
-def test_bad_arguments_are_refused(argument, value):
+def test_bad_arguments_raise(argument, value):
     with pytest.raises(ValueError, match=f"`{argument}`"):
         ks.optimizers.RowWiseAdam(**{argument: value})

@@ -73,6 +73,6 @@ def test_a_perturbation_itself_has_no_term(problem):
         (lambda: P.TemporalEnsembling(classes=0), "`classes`"),
     ],
 )
-def test_bad_arguments_are_refused(make, message):
+def test_bad_arguments_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

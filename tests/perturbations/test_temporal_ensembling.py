@@ -237,7 +237,7 @@ def test_an_index_is_integers_one_for_each_row(problem, index):
         make().fit(indexed(x, index), y, verbose=0)
 
 
-def test_an_index_of_another_length_is_refused(problem):
+def test_an_index_of_another_length_raises(problem):
     """Also a single one, in a graph that does not know the sizes."""
     import tensorflow as tf
 
@@ -257,7 +257,7 @@ def test_an_index_of_another_length_is_refused(problem):
             assert not state(model)[1].any()
 
 
-def test_another_number_of_classes_than_the_averages_have_is_refused(problem):
+def test_another_number_of_classes_than_the_averages_have_raises(problem):
     x, y = problem
     for classes in (1, 3):
         model = compiled_cut(Hooked(), [TemporalEnsembling(classes=classes)])
@@ -299,7 +299,7 @@ def test_an_overflow_in_half_precision_leaves_the_averages_alone(problem):
     assert (model.get_weights()[0] != before[0]).any()
 
 
-def test_outputs_of_several_positions_are_refused():
+def test_outputs_of_several_positions_raise():
     inputs = keras.Input((5, 8))
     cut = ks.layers.AdversarialDropout(0.5, 0.5)(inputs)
     perturbations = [TemporalEnsembling(examples=4)]

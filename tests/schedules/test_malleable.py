@@ -61,6 +61,6 @@ def test_an_optimizer_follows_it_and_it_is_saved(tmp_path):
         ({"exponents": [0, -8, float("nan")]}, "exponents.*finite"),
     ],
 )
-def test_bad_arguments_are_refused(arguments, match):
+def test_bad_arguments_raise(arguments, match):
     with pytest.raises(ValueError, match=match):
         rates([0], **arguments)

@@ -27,6 +27,6 @@ def test_config_round_trip():
     ("arguments", "message"),
     [((-1.0, 5), "`maximum`"), ((1.0, 0), "`steps`"), ((1.0, 2.5), "`steps`")],
 )
-def test_bad_arguments_are_refused(arguments, message):
+def test_bad_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         ks.schedules.GaussianRampUp(*arguments)

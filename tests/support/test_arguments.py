@@ -9,7 +9,7 @@ from numerics import MODES, execute
 from keras_softmaxes.support import _arguments as support
 
 HUGE = 10**400  # beyond every float
-NUMBERS_REFUSED = [True, "1", None, float("nan"), float("inf"), HUGE, [1.0]]
+BAD_NUMBERS = [True, "1", None, float("nan"), float("inf"), HUGE, [1.0]]
 CHECKS = {
     "an integer": (
         lambda value: support.check_integer("size", value, least=2),
@@ -32,42 +32,42 @@ CHECKS = {
     "above 0": (
         lambda value: support.check_positive("size", value),
         [1e-300, 3, np.float32(0.5)],
-        [0, -1.0, *NUMBERS_REFUSED],
+        [0, -1.0, *BAD_NUMBERS],
         "a finite number above 0",
     ),
     "finite": (
         lambda value: support.check_finite("size", value),
         [-3, 0.0],
-        NUMBERS_REFUSED,
+        BAD_NUMBERS,
         "a finite number",
     ),
     "not negative": (
         lambda value: support.check_not_negative("size", value),
         [0, 0.5],
-        [-1e-9, *NUMBERS_REFUSED],
+        [-1e-9, *BAD_NUMBERS],
         "a finite number of at least 0",
     ),
     "a share": (
         lambda value: support.check_share("size", value),
         [0, 0.5, 1],
-        [-0.1, 1.1, *NUMBERS_REFUSED],
+        [-0.1, 1.1, *BAD_NUMBERS],
         "a number of at least 0 and at most 1",
     ),
     "an inner share": (
         lambda value: support.check_share("size", value, above_zero=True, below_one=True),
         [0.5],
-        [0, 1, *NUMBERS_REFUSED],
+        [0, 1, *BAD_NUMBERS],
         "a number above 0 and below 1",
     ),
 }
 
 
 @pytest.mark.parametrize("case", CHECKS)
-def test_an_argument_is_taken_or_refused_by_name(case):
-    check, taken, refused, expected = CHECKS[case]
+def test_an_argument_is_taken_or_raises_with_its_name(case):
+    check, taken, bad, expected = CHECKS[case]
     for value in taken:
         check(value)
-    for value in refused:
+    for value in bad:
         message = (
             f"Invalid value for argument `size`. Expected {expected}. Received: size={value!r}"
         )
@@ -75,7 +75,7 @@ def test_an_argument_is_taken_or_refused_by_name(case):
             check(value)
 
 
-def test_shapes_are_taken_or_refused_by_name():
+def test_shapes_are_taken_or_raise_with_their_name():
     image, rows = np.zeros((2, 4, 5, 3)), np.zeros((2, 3))
     for tensor in (image, rows):
         support.check_logits("scores", tensor)
@@ -102,7 +102,7 @@ def test_shapes_are_taken_or_refused_by_name():
 
 
 @pytest.mark.tensorflow
-def test_a_tensor_of_unknown_rank_is_refused():
+def test_a_tensor_of_unknown_rank_raises():
     import tensorflow as tf
 
     trace = tf.function(
@@ -120,7 +120,7 @@ RECEIVED = {
 }
 
 
-def refuse(values):
+def checked(values):
     received = ops.convert_to_tensor(values)
     holds = ops.zeros(len(values), "bool")
     return support.checked(received, holds, "labels", "other values", received)
@@ -131,7 +131,7 @@ def test_the_message_tells_the_extremes_alone(case):
     values, extremes = RECEIVED[case]
     message = f"`labels`. Expected other values. Received: labels={extremes}$"
     with pytest.raises(ValueError, match=message):
-        refuse(values)
+        checked(values)
 
 
 @pytest.mark.tensorflow
@@ -140,9 +140,9 @@ def test_a_graph_uses_the_same_words(case):
     import tensorflow as tf
 
     values, extremes = RECEIVED[case]
-    with pytest.raises(tf.errors.InvalidArgumentError) as refusal:
-        tf.function(refuse)(values)
-    message = refusal.value.message.replace("[", "").replace("]", "")
+    with pytest.raises(tf.errors.InvalidArgumentError) as error:
+        tf.function(checked)(values)
+    message = error.value.message.replace("[", "").replace("]", "")
     assert f"`labels`. Expected other values. Received: labels={extremes}" in message
 
 
@@ -156,7 +156,7 @@ def test_what_holds_passes_and_an_empty_tensor_does(mode):
 
 
 @pytest.mark.tensorflow
-def test_what_depends_on_a_refused_value_is_not_computed():
+def test_what_depends_on_a_bad_value_is_not_computed():
     """So the weights are what they were, whatever order a graph runs in."""
     import tensorflow as tf
 
@@ -210,7 +210,7 @@ def test_nor_is_the_gradient():
         ),
     ],
 )
-def test_numbers_out_of_range_are_refused_or_become_nan(read, argument, expected, bad, mode):
+def test_numbers_out_of_range_raise_or_become_nan(read, argument, expected, bad, mode):
     good, wrong = np.array([0.5, 2.0]), np.array([0.5, bad])
     np.testing.assert_array_equal(execute(read, [good], mode), good)
     if mode in ("xla", "jit"):

@@ -69,7 +69,7 @@ def test_no_examples_are_read_too(mode):
         assert rows.shape == (*examples, CLASSES)
 
 
-REFUSED = {
+BAD_LABELS = {
     "too large": (np.array([0, 5]), "classes from 0 to 4"),
     "negative": (np.array([-1, 0]), "classes from 0 to 4"),
     "smoothed": (np.full((1, 5), 0.2, "float32"), "one-hot"),
@@ -87,15 +87,15 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_read_is_refused(case):
-    labels, message = REFUSED[case]
+@pytest.mark.parametrize("case", BAD_LABELS)
+def test_what_cannot_be_read_raises(case):
+    labels, message = BAD_LABELS[case]
     with pytest.raises(ValueError, match=f"`labels`.*{message}"):
         class_indices(labels, logits_of(len(labels) if labels.ndim else 2))
 
 
 @pytest.mark.parametrize("labels", [np.zeros(1, int), np.zeros((1, 1), int), np.eye(5)[:1]])
-def test_fewer_labels_than_examples_are_refused(labels):
+def test_fewer_labels_than_examples_raise(labels):
     with pytest.raises(ValueError, match=r"`labels`.*\(batch,\).*\(1,"):
         class_indices(labels, logits_of(3))
 
@@ -110,13 +110,13 @@ def test_the_words_tell_the_shapes_that_are_taken():
 
 
 @pytest.mark.tensorflow
-def test_an_integer_that_a_cast_would_wrap_is_refused():
+def test_an_integer_that_a_cast_would_wrap_raises():
     with pytest.raises(ValueError, match="4294967297"):
         class_indices(np.array([2**32 + 1]), logits_of(1))
 
 
 @pytest.mark.tensorflow
-def test_labels_of_unknown_rank_are_refused():
+def test_labels_of_unknown_rank_raise():
     import tensorflow as tf
 
     trace = tf.function(
@@ -132,17 +132,17 @@ VALUES += ["between two classes", "no class", "infinite"]
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("case", VALUES)
-def test_values_are_refused_in_a_graph(case):
+def test_values_raise_in_a_graph(case):
     import tensorflow as tf
 
-    labels, message = REFUSED[case]
+    labels, message = BAD_LABELS[case]
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         tf.function(lambda y: class_indices(y, logits_of(len(labels))))(labels)
 
 
 @pytest.mark.parametrize("case", VALUES)
-def test_values_that_cannot_be_refused_become_nan(case):
-    labels, _ = REFUSED[case]
+def test_values_that_cannot_be_checked_become_nan(case):
+    labels, _ = BAD_LABELS[case]
     dtype = "int32" if labels.dtype.kind == "i" else "float32"
     rows = execute(lambda y: one_hot(y, logits_of(len(labels))), [labels], MODES[-1], dtype)
     bad = 0 if labels.ndim == 2 or case == "negative" else -1
@@ -191,7 +191,7 @@ def test_an_ignored_class_does_not_count(ignored, mode):
     np.testing.assert_array_equal(indices, np.where(labels == ignored, 0, labels))
 
 
-def test_beside_an_ignored_class_others_are_refused_still():
+def test_beside_an_ignored_class_others_raise_still():
     with pytest.raises(ValueError, match=r"`labels`.*classes from 0 to 4.*-1 to 255"):
         counted_classes(np.array([255, -1]), logits_of(2), 255)
 
@@ -221,7 +221,7 @@ def test_any_number_of_labels_may_be_present(dtype, shape):
     np.testing.assert_array_equal(ops.convert_to_numpy(rows), present)
 
 
-def test_labels_that_are_neither_present_nor_absent_are_refused():
+def test_labels_that_are_neither_present_nor_absent_raise():
     for labels, message in [
         ([[0.0, 0.5]], "a 1 for each label that is present, else 0.*0.0 to 0.5"),
         ([[2, 1]], "a 1 for each label.*1 to 2"),
@@ -233,7 +233,7 @@ def test_labels_that_are_neither_present_nor_absent_are_refused():
             multi_hot(np.array(labels), ops.zeros((1, 2)))
 
 
-def test_and_are_nan_alone_where_nothing_can_be_refused():
+def test_and_are_nan_alone_where_nothing_can_be_raised():
     labels = np.array([[0.0, 0.5], [1.0, 0.0]])
     rows = execute(lambda y: multi_hot(y, ops.zeros((2, 2))), [labels], MODES[-1])
     np.testing.assert_array_equal(rows, [[0, np.nan], [1, 0]])
@@ -263,7 +263,7 @@ def test_booleans_and_a_column_of_floats_are_classes(dtype):
 
 
 @pytest.mark.parametrize(("dtype", "most"), [("float16", 2048), ("bfloat16", 256)])
-def test_a_type_that_cannot_tell_the_classes_is_refused(dtype, most):
+def test_a_type_that_cannot_tell_the_classes_raises(dtype, most):
     labels = ops.zeros((2,), dtype)
     assert class_indices(labels, ops.zeros((2, most))).shape == (2,)
     with pytest.raises(ValueError, match=rf"`labels`.*holds {most + 1} classes.*={dtype}"):
@@ -286,7 +286,7 @@ def test_soft_labels_are_read_as_rows_and_one_hot_ones_as_classes_too(dtype, mod
 
 
 @pytest.mark.parametrize("row", [[0.5, 0.4, 0, 0, 0], [1.5, -0.5, 0, 0, 0], [np.nan] * 5])
-def test_rows_that_are_no_distributions_are_refused(row):
+def test_rows_that_are_no_distributions_raise(row):
     labels = np.array([row, [0.5, 0.5, 0, 0, 0]], "float32")
     with pytest.raises(ValueError, match=r"`labels`.*at least 0 that sum to 1"):
         read_labels(labels, logits_of(2))

@@ -44,7 +44,7 @@ def test_weights_multiply_what_they_belong_to(case):
     ],
     ids=lambda weights: str(weights.shape),
 )
-def test_weights_of_another_shape_are_refused(weights):
+def test_weights_of_another_shape_raise(weights):
     expected = r"`row_weight`\. Expected a number, or the shape \(2, 3, 4\) of the losses"
     with pytest.raises(ValueError, match=rf"{expected}.*shape {re.escape(str(weights.shape))}"):
         support.weights_like(weights, LOSSES, "row_weight")

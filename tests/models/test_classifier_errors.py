@@ -1,4 +1,4 @@
-"""What a Classifier, or a plain model with a head of one, refuses."""
+"""What a Classifier, or a plain model with a head of one, raises for."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ import keras_softmaxes as ks
         (sequential, lambda _: "dropmax", "`head`.*Head.*'dropmax'"),
     ],
 )
-def test_what_is_no_network_or_no_head_is_refused(network, head, message):
+def test_what_is_no_network_or_no_head_raises(network, head, message):
     with pytest.raises(ValueError, match=message):
         ks.models.Classifier(network() if network is sequential else network, head(CLASSES))
 
@@ -40,7 +40,7 @@ def softmax_networks():
 
 
 @pytest.mark.parametrize("way", softmax_networks())
-def test_a_network_that_ends_in_a_softmax_is_refused(way):
+def test_a_network_that_ends_in_a_softmax_raises(way):
     """The head would learn from probabilities, and badly, without a word."""
     with pytest.raises(ValueError, match=r"`network`.*features.*ends in a softmax, `last`"):
         ks.models.Classifier(softmax_networks()[way], ks.layers.DropMax(CLASSES))
@@ -58,7 +58,7 @@ class WithoutTraining(ks.models.Classifier):
         return self.head(self.network(inputs))
 
 
-def test_a_subclass_whose_call_takes_no_training_is_refused():
+def test_a_subclass_whose_call_takes_no_training_raises():
     """It would train without any mask."""
     message = r"`call`.*training=None.*no mask.*WithoutTraining"
     with pytest.raises(ValueError, match=message):
@@ -87,7 +87,7 @@ def test_a_head_without_a_loss_of_its_own_is_told_one(problem):
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_loss_of_another_head_is_refused_as_soon_as_the_features_are_known(problem):
+def test_a_loss_of_another_head_raises_as_soon_as_the_features_are_known(problem):
     x, y = problem
     lists = r"`loss`.*'margin_logits', which `LSoftmaxLoss` reads.*'retain_logits'"
     with pytest.raises(ValueError, match=lists):
@@ -132,7 +132,7 @@ def test_a_loss_of_another_head_that_finds_what_it_reads_trains(problem):
         (np.zeros((256, 2, 2), "int32"), r"\(batch,\) or \(batch, 1\), or one-hot"),
     ],
 )
-def test_bad_labels_are_refused_in_fit_and_evaluate(problem, labels, message, jit_compile):
+def test_bad_labels_raise_in_fit_and_evaluate(problem, labels, message, jit_compile):
     x, _ = problem
     model = make_model(metrics=[], jit_compile=jit_compile)
     before = model.get_weights()
@@ -145,7 +145,7 @@ def test_bad_labels_are_refused_in_fit_and_evaluate(problem, labels, message, ji
 
 
 @pytest.mark.tensorflow
-def test_labels_between_classes_are_refused_under_a_strategy_too(problem, two_replicas):
+def test_labels_between_classes_raise_under_a_strategy_too(problem, two_replicas):
     import tensorflow as tf
 
     x, y = problem
@@ -249,7 +249,7 @@ def test_a_plain_model_may_use_the_tensors_of_a_head(problem):
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("way", [{}, {"run_eagerly": True}, {"jit_compile": True}])
 @pytest.mark.parametrize("last", ["softmax", "softmax layer", "sigmoid"])
-def test_a_loss_of_logits_refuses_what_a_softmax_returned(problem, way, last):
+def test_a_loss_of_logits_raises_for_what_a_softmax_returned(problem, way, last):
     x, y = problem
     layers = {
         "softmax": [keras.layers.Dense(CLASSES, activation="softmax")],
@@ -268,7 +268,7 @@ def test_a_loss_of_logits_refuses_what_a_softmax_returned(problem, way, last):
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("labels", [None, {"label": np.zeros(256, "int32")}])
-def test_labels_that_are_missing_or_a_dict_are_refused_by_name(problem, labels):
+def test_labels_that_are_missing_or_a_dict_raise_with_their_name(problem, labels):
     x, _ = problem
     model = make_model()
     with pytest.raises(ValueError, match=r"`labels`.*the class of each example"):

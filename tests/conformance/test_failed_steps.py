@@ -1,4 +1,4 @@
-"""What is refused in a step leaves the model as it was: eagerly, in a graph, on two replicas."""
+"""What raises in a step leaves the model as it was: eagerly, in a graph, on two replicas."""
 
 from contextlib import nullcontext
 from functools import partial
@@ -53,7 +53,7 @@ def all_of(model):
     return state(model, model.optimizer, *model.metrics)
 
 
-def assert_refused(use, message, hold):
+def assert_raises(use, message, hold):
     """Assert that a use raises, and that what `hold` returns is what it was."""
     before = hold()
     with pytest.raises(Exception, match=message) as error:
@@ -64,7 +64,7 @@ def assert_refused(use, message, hold):
     assert [name for name in before if not np.array_equal(before[name], after[name])] == []
 
 
-def refused_batches(kind):
+def bad_batches(kind):
     """Return labels and weights of which the first, the last or all are wrong, and the words."""
     labels = labels_of(kind, (ROWS,))
     first, last = labels.copy(), labels.copy()
@@ -84,25 +84,25 @@ def refused_batches(kind):
         (ks.losses.PairedCrossentropy, "two replicas"),
     ],
 )
-def test_a_step_that_a_loss_refuses_leaves_everything_as_it_was(kind, mode, strategy_of):
+def test_a_step_whose_loss_raises_leaves_everything_as_it_was(kind, mode, strategy_of):
     x, labels = features(), labels_of(kind, (ROWS,))
     with strategy_of(mode):
         metrics = [ks.metrics.MarginBias()] if of_classes(kind) else []
         model = make_model(make(kind), metrics, mode)
     step = {"batch_size": ROWS, "shuffle": False, "verbose": 0}
     model.fit(x, labels, **step)
-    batches = refused_batches(kind)
+    batches = bad_batches(kind)
     if mode == "graph":  # which is traced anew for other weights and other forms of labels
         batches = batches[:3]
     for wrong, weights, message in batches:
         model.reset_metrics()
         given = {"sample_weight": weights, **step}
-        assert_refused(partial(model.fit, x, wrong, **given), message, lambda: all_of(model))
+        assert_raises(partial(model.fit, x, wrong, **given), message, lambda: all_of(model))
     assert np.isfinite(model.fit(x, labels, **step).history["loss"][0])
 
 
 @MODES
-def test_an_evaluation_that_is_refused_leaves_everything_as_it_was(mode, strategy_of):
+def test_an_evaluation_that_raises_leaves_everything_as_it_was(mode, strategy_of):
     x, labels = features(), RNG.integers(0, CLASSES, ROWS)
     with strategy_of(mode):
         model = make_model(ks.losses.DropMaxLoss(), ["accuracy", ks.metrics.MarginBias()], mode)
@@ -110,7 +110,7 @@ def test_an_evaluation_that_is_refused_leaves_everything_as_it_was(mode, strateg
     model.reset_metrics()
     wrong = np.r_[labels[:-1], -1]
     use = partial(model.evaluate, x, wrong, batch_size=ROWS, verbose=0)
-    assert_refused(use, "`labels`", lambda: all_of(model))
+    assert_raises(use, "`labels`", lambda: all_of(model))
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -125,7 +125,7 @@ class OfNoLabels(ks.losses.HeadLoss):
 
 
 several = np.ones((ROWS, CLASSES), "int32")
-REFUSING_METRICS = {
+RAISING_METRICS = {
     "margin_bias": (ks.metrics.MarginBias, np.full((ROWS, CLASSES), 1 / 3, "float32"), "`labels`"),
     **{
         kind.__name__: (kind, 2 * several, "`labels`")
@@ -146,9 +146,9 @@ REFUSING_METRICS = {
 
 @pytest.mark.slow
 @ONE_DEVICE
-@pytest.mark.parametrize("name", REFUSING_METRICS)
-def test_what_a_metric_refuses_changes_no_weight_and_not_the_metric(name, mode):
-    kind, wrong, message = REFUSING_METRICS[name]
+@pytest.mark.parametrize("name", RAISING_METRICS)
+def test_a_metric_that_raises_changes_no_weight_and_not_itself(name, mode):
+    kind, wrong, message = RAISING_METRICS[name]
     good = np.eye(CLASSES, dtype=wrong.dtype)[RNG.integers(0, CLASSES, ROWS)]
     metric = kind()
     model = make_model(OfNoLabels(), [metric], mode)
@@ -166,13 +166,13 @@ def test_what_a_metric_refuses_changes_no_weight_and_not_the_metric(name, mode):
         assert int(metric.count) == ROWS
         return
     model.reset_metrics()
-    assert_refused(partial(model.fit, features(), wrong, **step), message, hold)
+    assert_raises(partial(model.fit, features(), wrong, **step), message, hold)
 
 
 @pytest.mark.slow
 @ONE_DEVICE
 @pytest.mark.parametrize("stddev", [0.0, -1.0, np.nan])
-def test_a_deviation_that_is_refused_changes_no_weight(stddev, mode):
+def test_a_deviation_that_raises_changes_no_weight(stddev, mode):
     x, labels = features(), RNG.integers(0, CLASSES, ROWS)
     gaussians = ks.layers.GSoftmax()
     model = make_model(ks.losses.LargeMarginCrossentropy(), ["accuracy"], mode, gaussians)
@@ -186,11 +186,11 @@ def test_a_deviation_that_is_refused_changes_no_weight(stddev, mode):
         }
 
     model.reset_metrics()
-    assert_refused(partial(model.fit, x, labels, verbose=0), "`stddev`", hold)
+    assert_raises(partial(model.fit, x, labels, verbose=0), "`stddev`", hold)
 
 
 def of_head(name, mode):
-    """Return a model of statistics, seeds, a loss that refuses labels, and the averages."""
+    """Return a model of statistics, seeds, a loss that raises for labels, and the averages."""
     perturbations = [PERTURBATIONS[name](name="first")]
     if name != "temporal":
         perturbations.append(PERTURBATIONS["temporal"]())
@@ -207,9 +207,7 @@ def of_head(name, mode):
         ("temporal", "two replicas"),
     ],
 )
-def test_a_step_with_perturbations_that_is_refused_leaves_everything_as_it_was(
-    name, mode, strategy_of
-):
+def test_a_step_with_perturbations_that_raises_leaves_everything_as_it_was(name, mode, strategy_of):
     x, y = (each[:ROWS] for each in make_problem())
     with strategy_of(mode):
         model = of_head(name, mode)
@@ -229,13 +227,13 @@ def test_a_step_with_perturbations_that_is_refused_leaves_everything_as_it_was(
         (y + OF_PROBLEM, index, "`labels`"),
         (y, bad_index, r"`index`.*\[0, 256\)"),
     ):
-        assert_refused(partial(model.fit, indexed(x, number), wrong, **step), message, hold)
+        assert_raises(partial(model.fit, indexed(x, number), wrong, **step), message, hold)
     unlabelled = np.r_[y[:-1], -1]
     assert np.isfinite(model.fit(indexed(x), unlabelled, **step).history["loss"][0])
 
 
 @pytest.mark.parametrize("mode", ["eager", "graph"])
-def test_a_model_with_hooks_refuses_before_it_writes_weights_or_averages(mode):
+def test_a_model_with_hooks_raises_before_it_writes_weights_or_averages(mode):
     """It does not tell its output's shape before it was called."""
     x, y = (each[:ROWS] for each in make_problem())
     temporal = PERTURBATIONS["temporal"]()
@@ -248,4 +246,4 @@ def test_a_model_with_hooks_refuses_before_it_writes_weights_or_averages(mode):
         kept = (*model.trainable_variables, *model.metrics_variables, *temporal.variables)
         return state(model.optimizer) | {each.path: ops.convert_to_numpy(each) for each in kept}
 
-    assert_refused(partial(model.fit, indexed(x), y + OF_PROBLEM, verbose=0), "`labels`", hold)
+    assert_raises(partial(model.fit, indexed(x), y + OF_PROBLEM, verbose=0), "`labels`", hold)

@@ -1,12 +1,12 @@
-"""What it costs that a refused batch changes nothing, as a ratio to the same step without checks.
+"""What it costs that a step that raises changes nothing: its ratio to a step without checks.
 
-    python benchmarks/refusals.py
+    python benchmarks/failed_steps.py
 
 Without checks means Keras's own training step, whose labels and weights are read once and are not
 looked at, and which writes in an order of its own. Both are measured in turns in one run, each on
 three models: one and the same step differs by some hundredths from model to model, as its memory
 happens to lie. Prints the median and the middle half of the ratios; writes
-benchmarks/results/refusals.json.
+benchmarks/results/failed_steps.json.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main() -> None:
         for name in problem.methods
     }
     turns.show(results, "step", BASELINE)
-    write_json(HERE / "results" / "refusals.json", turns.report(vars(args), results))
+    write_json(HERE / "results" / "failed_steps.json", turns.report(vars(args), results))
 
 
 def steppers(name: str, problem: training_step.Problem) -> dict[str, Callable[[], float]]:

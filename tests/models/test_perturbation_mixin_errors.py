@@ -1,4 +1,4 @@
-"""Models and settings that the mixin refuses."""
+"""Models and settings that the mixin raises for."""
 
 import keras
 import numpy as np
@@ -87,7 +87,7 @@ class Around(Hooked):
         (Around, "that defines no `call`. Received: model=Around, which does"),
     ],
 )
-def test_models_without_a_clean_cut_are_refused(problem, make, message):
+def test_models_without_a_clean_cut_raise(problem, make, message):
     x, y = problem
     model = make()
     with pytest.raises(ValueError, match=message):
@@ -126,12 +126,12 @@ def test_hooks_are_checked_where_no_perturbation_needs_them(make):
         ),
     ],
 )
-def test_settings_that_cannot_train_are_refused(arguments, message):
+def test_settings_that_cannot_train_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_cut_model(**arguments)
 
 
-def test_the_wrong_order_of_bases_is_refused():
+def test_the_wrong_order_of_bases_raises():
     with pytest.raises(TypeError, match=r"`Wrong`. Expected the mixin before `keras\.Model`"):
 
         class Wrong(keras.Model, ks.models.AdversarialDropoutMixin):
