@@ -18,7 +18,7 @@ RIVALS = 9  # non-targets up to which the temperature is the paper's
 
 @serializable
 class Sparsemax(LinearHead):
-    """Sparsemax, of whose class probabilities many are exactly 0.
+    """Sparsemax: a head whose class probabilities are exactly 0 for many classes.
 
     Replaces the last `Dense(classes)` of a classifier. From features h it computes
 

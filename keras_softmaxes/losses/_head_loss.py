@@ -67,11 +67,11 @@ class HeadLoss(keras.losses.Loss):
             (pixels) are multiplied, as by sample weights; of a soft label the expectation of the
             weighted losses. Unlike that of `fit` it takes labels of any shape and sample weights
             beside it.
-        logit_adjustment: a number for each class, added to the logits in the loss alone: tau times
-            the logarithm of the class's frequency, tau being 1 in the paper, makes of rare classes
-            what balanced data would (Menon et al., Long-tail Learning via Logit Adjustment, ICLR
-            2021, Eq. 10, https://arxiv.org/abs/2007.07314). Of a loss of probabilities p these are
-            p_k exp(number_k), over their sum.
+        logit_adjustment: a number for each class, added to the logits in the loss alone. Tau times
+            the logarithm of the class's frequency, tau being 1 in the paper, corrects for rare
+            classes as if the data were balanced (Menon et al., Long-tail Learning via Logit
+            Adjustment, ICLR 2021, Eq. 10, https://arxiv.org/abs/2007.07314). A loss that reads
+            probabilities p receives p_k exp(number_k), over their sum.
 
     Attributes:
         reads: the names of the tensors that the loss cannot do without.
@@ -140,7 +140,7 @@ class HeadLoss(keras.losses.Loss):
     ) -> Tensor:
         """Return the mean negative log-likelihood of the probabilities.
 
-        It reads labels and weights as the loss does, which it is the counterpart of in evaluation.
+        It is the loss of evaluation, and reads labels and weights as that of training does.
         """
 
         def likelihood(labels: Tensor, outputs: dict[str, Tensor]) -> Tensor:

@@ -41,9 +41,9 @@ class LargeMarginCrossentropy(HeadLoss):
     with R of `keras_softmaxes.ops.large_margin_divergence`. It takes the place of
     `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` or of
     `keras.losses.CategoricalCrossentropy(from_logits=True)` and needs no other change. The model
-    has to return logits. Probabilities, from a last layer with a softmax, raise no error and train
-    badly. With weight 0 it equals Keras's losses. With `bias=1` it is the paper's "modified loss +
-    regulariser". The more classes, the more there is to regularise; with two R is 0.
+    has to return logits. A last layer with a softmax raises; on JAX, where nothing can raise, it
+    trains badly. With weight 0 it equals Keras's losses. With `bias=1` it is the paper's "modified
+    loss + regulariser". The more classes, the more there is to regularise; with two R is 0.
 
     Args:
         weight: lambda, the weight of R, at least 0. The paper uses 0.3 throughout, and up to 1 for

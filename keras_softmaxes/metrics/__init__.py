@@ -1,4 +1,4 @@
-"""Metrics of the large margin and of several labels per example."""
+"""Metrics: margin bias, calibration, risk and coverage, top-k, several labels per example."""
 
 from ._average_precision import MeanAveragePrecision as MeanAveragePrecision
 from ._brier_score import BrierScore as BrierScore

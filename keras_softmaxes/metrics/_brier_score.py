@@ -15,7 +15,7 @@ class BrierScore(keras.metrics.Metric):
     """Mean of the Brier score, `keras_softmaxes.ops.brier_score`, over the examples.
 
         mean sum_k ( p_k - [k = y] )^2,   from 0 to 2
-        mean ( p - y )^2,                 from 0 to 1, of several labels an example
+        mean ( p - y )^2,                 from 0 to 1, for several labels per example
 
     The same as scikit-learn's `brier_score_loss(..., scale_by_half=False)` and, of several labels,
     as that of all of them together, with its default. Before the first example it is 0, as metrics

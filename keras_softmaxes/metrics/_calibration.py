@@ -22,7 +22,7 @@ class CalibrationError(KeptRows):
 
     w_b is the share of the examples in bin b; `keras_softmaxes.ops.reliability` returns the bins.
     Class-wise it is the mean over the classes of the error of each one's own probabilities. Of
-    several labels an example each probability is judged by whether its label is there, all labels
+    several labels per example each probability is judged by whether its label is there, all labels
     together, or class-wise each label by itself.
 
     It is no proper score: a model that gives every example the frequencies of the classes has none,

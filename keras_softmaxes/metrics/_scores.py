@@ -73,7 +73,7 @@ def read_examples(
 def read_labelled(
     y_true: Tensor, y_pred: Tensor, sample_weight: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the labels, probabilities and weights of a batch of several labels an example.
+    """Return the labels, probabilities and weights of a batch of several labels per example.
 
     Args:
         y_true: (..., labels), of zeros and ones, and NaN where a label is missing.

@@ -1,4 +1,4 @@
-"""The model of a network and a head, training with perturbations, and predictions over draws."""
+"""Classifier, training with perturbations, Monte Carlo, calibration, conformal sets, top-k."""
 
 from ._calibration import calibrate as calibrate
 from ._classifier import Classifier as Classifier

@@ -73,7 +73,7 @@ def calibrate(
     Raises:
         ValueError: another method; x that is not made of arrays of one length, or has no examples;
             batch_size that is not an integer of at least 1; a model of several outputs, as one by
-            tiles is, of a single class, or of several labels an example; outputs that are not
+            tiles is, of a single class, or of several labels per example; outputs that are not
             finite; labels out of range or of neither form; weights of another shape, below 0, or
             all 0.
 
@@ -155,7 +155,7 @@ def gives_logits(model: keras.Model, outputs: Tensor) -> bool:
         return False
     if isinstance(model, Classifier) or (least >= 0 and most <= 1):
         expected = (
-            "logits, or probabilities of one class an example, which sum to 1 (those of several "
+            "logits, or probabilities of one class per example, which sum to 1 (those of several "
             "labels do not)"
         )
         found = f"outputs from {least} to {most} that sum to {ops.min(sums)} to {ops.max(sums)}"

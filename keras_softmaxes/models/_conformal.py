@@ -64,7 +64,7 @@ def conformal_sets(
     Raises:
         ValueError: a coverage outside of (0, 1); another score; inputs that are not made of arrays
             of one length, or have no examples; a model of several outputs, as one by tiles is, of
-            several labels an example, or of outputs that are not finite; labels out of range or of
+            several labels per example, or of outputs that are not finite; labels out of range or of
             neither form.
 
     Example:
