@@ -17,18 +17,19 @@ demo: .venv/examples
 	$(BIN)/python examples/compare.py --seeds 3 --methods softmax label_smoothing large_margin \
 		sparsemax deterministic_dropmax dropmax
 
-# The quick tests, on JAX those that every head and loss passes. One thread for each of the processes,
-# which already keep all cores busy.
+# The quick tests, on JAX those of heads and losses. One thread for each of the processes, which already
+# keep all cores busy.
 test: check
-	$(QUICK) TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
-	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
+	$(QUICK) TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not thorough"
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow and not thorough" \
 		tests/conformance/test_heads.py tests/conformance/test_losses.py
 
-# What CI has the time for: the quick tests, and on TensorFlow the slow ones that every head, loss, metric and
-# perturbation passes and the README's examples.
-test-ci: test
-	$(QUICK) TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m slow \
-		tests/conformance tests/test_readme.py
+# What CI has the time for: all heads, losses, metrics and perturbations, the examples. The slow tests of
+# conformance run on TensorFlow alone.
+test-ci: check
+	$(QUICK) TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow or conformance"
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest $(PARALLEL) -m "not slow" \
+		tests/conformance/test_heads.py tests/conformance/test_losses.py
 
 # All tests on TensorFlow, with kernels as users have them; a process keeps each kernel that it compiles, so
 # that the fuzz tests have processes of their own. On JAX, which compiles each new shape, the quick tests of

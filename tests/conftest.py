@@ -60,16 +60,30 @@ ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "tensorflow_datasets"
 
 
+# What `make test` takes through conformance: a head with every kind of branch, a loss of classes, and
+# one of several labels per example. CI takes all heads and losses.
+QUICK = (ks.layers.DropMax, ks.losses.LargeMarginCrossentropy, ks.losses.PairedCrossentropy)
+
+
 def pytest_collection_modifyitems(items):
-    """Leave out of `make test` what a compiler or a second device takes seconds for."""
+    """Mark what `make test` leaves out: by its folder, its head or loss, its compiler or device."""
     for item in items:
-        if item.path.parent.name == "conformance":
+        folder = item.path.parent.name
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        fixtures = getattr(item, "fixturenames", ())
+        if folder == "conformance":
             item.add_marker(pytest.mark.conformance)
-        mode = getattr(item, "callspec", None) and item.callspec.params.get("mode")
-        if mode in ("xla", "jit") or "two_replicas" in getattr(item, "fixturenames", ()):
+        if folder == "examples" or (folder == "conformance" and is_left_to_ci(given.get("kind"))):
+            item.add_marker(pytest.mark.thorough)
+        if given.get("mode") in ("xla", "jit") or "two_replicas" in fixtures:
             item.add_marker(pytest.mark.slow)
         if keras.backend.backend() != "tensorflow" and item.get_closest_marker("tensorflow"):
             item.add_marker(pytest.mark.skip(reason="needs the TensorFlow backend"))
+
+
+def is_left_to_ci(kind):
+    is_compared = isinstance(kind, type) and issubclass(kind, (ks.layers.Head, ks.losses.HeadLoss))
+    return is_compared and kind not in QUICK
 
 
 def pytest_terminal_summary(terminalreporter):

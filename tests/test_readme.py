@@ -15,8 +15,8 @@ def accuracy(model, x, y):
     return np.mean(model.predict(x, verbose=0).argmax(axis=-1) == y)
 
 
-@pytest.mark.slow
 @pytest.mark.tensorflow
+@pytest.mark.thorough
 def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     import tensorflow as tf
 

@@ -65,6 +65,7 @@ def test_batches_do_not_matter_nor_do_empty_ones(case):
 
 
 @EACH
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "dtype",
     ["float16", "bfloat16", "float32", pytest.param("float64", marks=pytest.mark.tensorflow)],
