@@ -60,8 +60,8 @@ ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "tensorflow_datasets"
 
 
-# What `make test` takes through conformance, where CI takes all: a head with every kind of branch, a
-# loss of classes, and one of several labels per example.
+# What `make test` takes through conformance: a head with every kind of branch, a loss of classes,
+# and one of several labels. CI takes all heads and losses.
 QUICK = (ks.layers.DropMax, ks.losses.LargeMarginCrossentropy, ks.losses.PairedCrossentropy)
 
 

@@ -252,7 +252,8 @@ TABLES = {
     ("large_margin", 1): lambda: list(large_margin("noise", "-shares")),
     ("large_margin", 2): lambda: list(large_margin("ablation")),
     ("large_margin", 3): lambda: list(large_margin("samples")),
-    ("large_margin", 4): lambda: list(gram_matrices()),
+    ("large_margin", 4): lambda: list(large_margin("samples", "-shares")),
+    ("large_margin", 5): lambda: list(gram_matrices()),
 }
 
 
