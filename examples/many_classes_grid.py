@@ -2,7 +2,7 @@
 
     python examples/many_classes_grid.py --data-dir ~/datasets
 
-The first 100, 300 or all 964 characters of Omniglot, of 2, 4 or 16 drawings each, as in
+The first 100, 300 or all 964 characters of Omniglot, of 2, 4, 8 or 16 drawings each, as in
 `many_classes.py`. Every cell is trained for about 1,200 steps, so that what differs is the data and
 not the length of the training. Continues where it was interrupted. Writes each run's test error as
 JSON and CSV, and a plot of DropMax's error over that of softmax from a kernel of zeros.
@@ -20,7 +20,7 @@ from matplotlib import pyplot as plt
 from runs import versions, write_json
 
 CLASSES = (100, 300, 964)
-IMAGES = (2, 4, 16)
+IMAGES = (2, 4, 8, 16)
 STEPS = 1200
 Cell = tuple[int, int]  # classes, and images of each
 
