@@ -69,7 +69,8 @@ class Head(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check the shape of the features."""
-        is_shape = not any(keras.tree.is_nested(size) for size in input_shape)
+        is_shape = isinstance(input_shape, list | tuple)
+        is_shape = is_shape and not any(keras.tree.is_nested(size) for size in input_shape)
         if not is_shape or len(input_shape) < 2 or input_shape[-1] is None:
             expected = "shape (batch, ..., features), as `Flatten` or a global pooling gives it"
             raise invalid("features", expected, f"a tensor of shape {input_shape}")
@@ -182,18 +183,23 @@ class LinearHead(Head):
             branch.build(input_shape)
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """Return the shape of the features, and the types of the branches that are quantised."""
+        """Return the shape of the features, and which branches are quantised or have LoRA."""
         config = super().get_build_config()
         quantized = [each for each in self.branches if each.quantization_mode]
         policies = {each.name: each.dtype_policy.name for each in quantized}
-        return {**config, "quantized": policies} if config and policies else config
+        adapted = [each for each in self.branches if each.lora_enabled]
+        ranks = {each.name: [each.lora_rank, each.lora_alpha] for each in adapted}
+        changed = {name: each for name, each in (("quantized", policies), ("lora", ranks)) if each}
+        return {**config, **changed} if config else config
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Create the variables of the branches as they were, quantised or not."""
+        """Create the variables of the branches as they were, quantised, with LoRA, or neither."""
         super().build_from_config(config)
         for branch in self.branches:
             if branch.name in config.get("quantized", {}):
                 branch.dtype_policy = config["quantized"][branch.name]
+            if branch.name in config.get("lora", {}):
+                branch.enable_lora(*config["lora"][branch.name])
 
 
 @serializable

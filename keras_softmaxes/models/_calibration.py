@@ -1,5 +1,6 @@
 """Calibration after training: one temperature, or a scale and a bias for each class."""
 
+import itertools
 from typing import Any, Literal
 
 import keras
@@ -101,7 +102,9 @@ def calibrate(
     scores = scores.reshape(len(labels), -1).astype("float64")
     rate = fitted_rate(scores, labels, shares)
     layer = (Temperature if method == "temperature" else VectorScaling)(
-        from_logits=from_logits, name="calibration"
+        from_logits=from_logits,
+        name=_free_name(model),
+        dtype=keras.backend.standardize_dtype(outputs.dtype),
     )
     layer.build(outputs.shape)
     if method == "temperature":
@@ -239,6 +242,13 @@ def _log_sum_exp(z: np.ndarray) -> np.ndarray:
 def _softmax(z: np.ndarray) -> np.ndarray:
     probabilities: np.ndarray = np.exp(z - _log_sum_exp(z)[:, None])
     return probabilities
+
+
+def _free_name(model: keras.Model) -> str:
+    """Return a name that no layer of the model has."""
+    names = {layer.name for layer in model.layers}
+    numbered = (f"calibration_{number}" for number in itertools.count(1))
+    return next(name for name in itertools.chain(["calibration"], numbered) if name not in names)
 
 
 def _followed(model: keras.Model, layer: Calibration, x: Any) -> keras.Model:

@@ -115,6 +115,7 @@ class Classifier(keras.Model):
         *,
         metrics: Any = None,
         weighted_metrics: Any = None,
+        loss_weights: None = None,
         **kwargs: Any,
     ) -> None:
         """Configure the training.
@@ -122,19 +123,25 @@ class Classifier(keras.Model):
         Args:
             optimizer: as in `keras.Model.compile`.
             loss: a `keras_softmaxes.losses.HeadLoss`; None is the head's own, `default_loss()`.
-            metrics: as in `keras.Model.compile`, of the probabilities or, where a metric has an
-                attribute `reads`, of the head's tensor of that name.
+            metrics: a list as in `keras.Model.compile`, of metrics of the probabilities or, where
+                one has an attribute `reads`, of the head's tensor of that name.
             weighted_metrics: likewise.
+            loss_weights: None, as there is one loss.
             **kwargs: the other arguments of `keras.Model.compile`.
 
         Raises:
             ValueError: another loss, Keras's own among them, which cannot read a head's dict; a
-                head without a loss of its own if none is given.
+                head without a loss of its own if none is given; metrics in a dict; two metrics of
+                the head's tensors of one name; weights of losses.
         """
+        if loss_weights is not None:
+            expected = "None, as there is one loss; `WeightedSum` weighs the terms of one"
+            raise invalid("loss_weights", expected, loss_weights)
         loss = self.head.default_loss() if loss is None else loss
         self._check_loss(loss)
-        reading, others = _split(metrics)
-        weighted_reading, weighted_others = _split(weighted_metrics)
+        reading, others = _split("metrics", metrics)
+        weighted_reading, weighted_others = _split("weighted_metrics", weighted_metrics)
+        _check_distinct([*reading, *weighted_reading])
         super().compile(
             optimizer, loss=loss, metrics=others, weighted_metrics=weighted_others, **kwargs
         )
@@ -350,6 +357,9 @@ def _check_network(network: Any) -> None:
     if isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax:
         expected = "features, as the last `Dense` takes them: the head has a softmax of its own"
         raise invalid("network", expected, f"a network that ends in a softmax, `{last.name}`")
+    is_graph = getattr(network, "outputs", None) and not isinstance(network, keras.Sequential)
+    if is_graph and keras.tree.is_nested(network.output):
+        raise invalid("network", "one tensor of features", f"a network of {network.output}")
 
 
 def _last_layer(network: keras.layers.Layer) -> keras.layers.Layer:
@@ -358,12 +368,22 @@ def _last_layer(network: keras.layers.Layer) -> keras.layers.Layer:
     return _last_layer(network.layers[-1]) if in_order and network.layers else network
 
 
-def _split(metrics: Any) -> tuple[list[Any], Any]:
+def _split(argument: str, metrics: Any) -> tuple[list[Any], Any]:
     """Return the metrics that read a tensor of the head, and the others as Keras takes them."""
-    given = metrics if isinstance(metrics, list | tuple) else [metrics]
+    if isinstance(metrics, dict):
+        raise invalid(argument, "a list, as the model has one output", metrics)
+    given = keras.tree.flatten(metrics)
     reading = [metric for metric in given if hasattr(metric, "reads")]
     others = [metric for metric in given if not hasattr(metric, "reads")]
     return reading, (others or None) if reading else metrics
+
+
+def _check_distinct(metrics: list[Any]) -> None:
+    """Raise ValueError for two metrics of one name, of which the logs would hold one."""
+    names = [metric.name for metric in metrics]
+    if len(set(names)) < len(names):
+        expected = "metrics of different names, as `MarginBias(name='weighted_margin_bias')`"
+        raise invalid("metrics", expected, names)
 
 
 def _read_by(metric: Any, outputs: dict[str, Tensor]) -> Any:

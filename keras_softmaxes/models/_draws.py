@@ -63,7 +63,8 @@ def statistics(draw: Callable[[], Tensor], samples: int) -> tuple[Tensor, Tensor
         Welford, Note on a method for calculating corrected sums of squares and products,
         Technometrics 1962.
     """
-    mean = squares = ops.zeros(())
+    mean: Tensor = 0.0  # of whatever type the draws are
+    squares: Tensor = 0.0
     for count in range(1, samples + 1):
         mean, squares = add_draw(draw(), mean, squares, count)
     return mean, ops.sqrt(squares / samples)

@@ -56,7 +56,7 @@ def dropout_ensemble(
 
     Raises:
         ValueError: another rule; x that is not made of arrays of one length, or has no examples;
-            samples or batch_size that are not integers of at least 1; a model
+            samples or batch_size that are not integers of at least 1; a subclassed model, a model
             without dropout, with dropout in a nested model, with several outputs, or whose output
             is not probabilities of two classes or more.
 
@@ -85,7 +85,9 @@ def dropout_ensemble(
 
 
 def _check_model(model: keras.Model) -> None:
-    """Raise ValueError for dropout that would be left out, and for several outputs."""
+    """Raise ValueError for a graph that is not known, other dropout, and several outputs."""
+    if not getattr(model, "outputs", None):
+        raise invalid("model", "a functional or sequential model", model.name)
     nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     if any(isinstance(layer, DROPOUTS) for inner in nested for layer in inner.layers):
         raise invalid("model", "a model without dropout in nested models", model.name)

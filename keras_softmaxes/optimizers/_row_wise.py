@@ -22,8 +22,9 @@ class RowWiseAdam(keras.optimizers.Adam):
     where Adam's first step of all is the learning rate.
 
     The step is sparse on TensorFlow, on one device. JAX's gradients are dense, and with several
-    replicas they are made dense. `weight_decay`, `use_ema` and `global_clipnorm` act on all weights
-    and stay as slow as in Adam.
+    replicas they are made dense. `clipnorm` and `clipvalue` bound each occurrence of a row, and not
+    their sum, as Keras's optimizers do. `weight_decay`, `use_ema` and `global_clipnorm` act on all
+    weights and stay as slow as in Adam.
 
     Args:
         learning_rate: a number or a schedule, as in `keras.optimizers.Adam`, all others too.

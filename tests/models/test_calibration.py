@@ -209,6 +209,27 @@ def test_vectors_are_those_of_a_search():
     assert likelihood(scores_of(predicted(calibrated, x)), y) <= one + 1e-6
 
 
+@pytest.mark.parametrize("method", ["temperature", "vector"])
+def test_what_is_calibrated_may_be_calibrated_again(method):
+    """A second temperature is 1; vectors scale distances from the largest score, which moved."""
+    x, y = make_data()
+    once = ks.models.calibrate(MODELS["functional of logits"](), x, y, method)
+    twice = ks.models.calibrate(once, x, y, method)
+    before, after = (scores_of(predicted(each, x)) for each in (once, twice))
+    assert likelihood(after, y) <= likelihood(before, y) + 1e-6
+    if method == "temperature":
+        np.testing.assert_allclose(after, before, atol=1e-4)
+
+
+@pytest.mark.tensorflow
+def test_float64_stays_float64():
+    x, y = make_data()
+    inputs = keras.Input((8,), dtype="float64")
+    model = keras.Model(inputs, keras.layers.Dense(CLASSES, dtype="float64")(inputs))
+    calibrated = ks.models.calibrate(model, x, y)
+    assert calibrated.predict(x, verbose=0).dtype == "float64"
+
+
 def test_labels_that_are_all_right_or_all_wrong_give_an_end_of_the_range():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
     logits = np.random.default_rng(0).normal(size=(50, 3))

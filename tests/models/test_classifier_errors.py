@@ -24,6 +24,27 @@ def test_what_is_no_network_or_no_head_raises(network, head, message):
         ks.models.Classifier(network() if network is sequential else network, head(CLASSES))
 
 
+def test_a_network_of_several_tensors_raises():
+    inputs = keras.Input((8,))
+    network = keras.Model(inputs, {"features": keras.layers.Dense(4)(inputs)})
+    with pytest.raises(ValueError, match=r"`network`.*one tensor of features.*'features'"):
+        ks.models.Classifier(network, ks.layers.DropMax(CLASSES))
+
+
+def test_a_classifier_is_no_network_of_another(problem):
+    inner = ks.models.Classifier(sequential(), ks.layers.DropMax(CLASSES))
+    model = ks.models.Classifier(inner, ks.layers.DropMax(CLASSES))
+    with pytest.raises(ValueError, match=r"`features`.*'probabilities'"):
+        model(problem[0])
+
+
+@pytest.mark.parametrize("weights", [[10.0], 10.0, {"drop_max": 1.0}])
+def test_weights_of_losses_raise(weights):
+    model = ks.models.Classifier(sequential(), ks.layers.DropMax(CLASSES))
+    with pytest.raises(ValueError, match=r"`loss_weights`.*one loss.*WeightedSum"):
+        model.compile("adam", loss_weights=weights)
+
+
 def softmax_networks():
     """Return networks that end in a softmax, as one does whose last layer was left in."""
     inputs = keras.Input((8,))

@@ -61,6 +61,19 @@ def test_a_metric_that_reads_a_tensor_needs_no_list(problem):
     assert set(model.evaluate(x, y, return_dict=True, verbose=0)) == {"loss", "bias"}
 
 
+@pytest.mark.parametrize(
+    "given", [lambda metric: ["accuracy", [metric]], lambda metric: [["accuracy", (metric,)]]]
+)
+def test_a_metric_that_reads_a_tensor_may_be_in_a_list_of_lists(problem, given):
+    x, y = problem
+    start = keras.initializers.RandomNormal(stddev=2.0, seed=1)
+    head = ks.layers.DropMax(CLASSES, kernel_initializer=start)
+    model = make_model(head, metrics=given(margin_bias("bias")))
+    logs = model.evaluate(x, y, return_dict=True, verbose=0)
+    assert logs.keys() == {"loss", "accuracy", "bias"}
+    assert logs["bias"] == pytest.approx(bias(model, x, y), rel=1e-5)
+
+
 @pytest.mark.slow
 def test_compiling_again_leaves_no_metric_behind(problem):
     x, y = problem
@@ -91,6 +104,19 @@ def test_a_failed_compile_leaves_the_metrics_of_the_one_before(problem):
         model.compile("sgd", "mse", metrics=[margin_bias("other")])
     assert model.loss is loss
     assert set(model.fit(x, y, verbose=0).history) == {"bias", "loss"}
+
+
+@pytest.mark.parametrize("argument", ["metrics", "weighted_metrics"])
+def test_metrics_by_the_names_of_outputs_raise(argument):
+    metrics = {"probabilities": ["accuracy"], "logits": [margin_bias("bias")]}
+    with pytest.raises(ValueError, match=rf"`{argument}`.*a list.*one output"):
+        make_model(**{argument: metrics})
+
+
+def test_two_metrics_of_one_name_raise():
+    """The logs would hold one of them."""
+    with pytest.raises(ValueError, match=r"`metrics`.*different names.*\['bias', 'bias'\]"):
+        make_model(metrics=[margin_bias("bias")], weighted_metrics=[margin_bias("bias")])
 
 
 def test_a_metric_of_a_tensor_that_the_head_does_not_return_raises():

@@ -73,6 +73,23 @@ def test_draws_repeat_under_the_global_seed(x):
     np.testing.assert_array_equal(predict(), predict())
 
 
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dropout, self.softmax = layers.Dropout(0.5), layers.Dense(3, activation="softmax")
+
+    def call(self, x, training=None):
+        return self.softmax(self.dropout(x, training=training))
+
+
+def test_a_subclassed_model_raises(x):
+    """The calls of its dropout are not known."""
+    model = Subclassed()
+    model(x)
+    with pytest.raises(ValueError, match=r"`model`.*functional or sequential"):
+        ks.models.dropout_ensemble(model, x)
+
+
 def test_bad_arguments_raise(regression, x):
     with pytest.raises(ValueError, match=r"`rule`\. Expected one of arithmetic, geometric"):
         ks.models.dropout_ensemble(regression, x, "harmonic")

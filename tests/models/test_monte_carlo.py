@@ -138,6 +138,19 @@ def test_features_may_have_any_leading_shape(head, x):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize("kind", [ks.layers.DropMax, ks.layers.ClassSampling])
+def test_a_head_of_float64_has_statistics_of_float64(kind, x):
+    single, double = without_network(kind(4)), without_network(kind(4, dtype="float64"))
+    for model in (single, double):
+        model(x)
+    double.set_weights(single.get_weights())
+    ours, theirs = (ks.models.monte_carlo(each, x, 200, seed=1) for each in (double, single))
+    for name in ("mean", "stddev"):
+        assert ours[name].dtype == "float64"
+        np.testing.assert_allclose(ours[name], theirs[name], atol=0.15)
+
+
+@pytest.mark.tensorflow
 def test_it_runs_in_the_scope_of_a_strategy(model, x, two_replicas):
     with two_replicas.scope():
         result = ks.models.monte_carlo(model, x, 3, seed=1)
