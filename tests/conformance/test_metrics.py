@@ -55,6 +55,7 @@ def test_it_starts_at_0_and_again_after_a_reset(case):
     assert measured(metric, (labels, scores)) == pytest.approx(case.naive(labels, scores), abs=1e-6)
 
 
+@pytest.mark.thorough
 @EACH
 def test_batches_do_not_matter_nor_do_empty_ones(case):
     labels, scores = data_of(case)
@@ -80,6 +81,7 @@ def test_predictions_may_be_of_any_type_also_another_in_each_batch(case, dtype):
     assert measured(case.make(), *halves[::-1]) == expected
 
 
+@pytest.mark.thorough
 @EACH
 def test_a_weight_counts_a_row_so_many_times(case):
     labels, scores = data_of(case)

@@ -205,6 +205,7 @@ def test_two_replicas_take_the_steps_of_one_device(problem, name, two_replicas, 
     assert_same_weights(ours, expected)
 
 
+@pytest.mark.thorough
 @EVERY
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_takes_nearly_the_same_steps(problem, name, policy, fixed_draws):
@@ -392,6 +393,7 @@ def test_a_failed_compile_leaves_the_model_as_it_was(problem, why):
     assert_same_weights(model, untouched, atol=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("why", BAD_COMPILES)
 def test_after_a_failed_first_compile_it_must_be_compiled(problem, why):
     x, y = problem

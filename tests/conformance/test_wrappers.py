@@ -143,6 +143,7 @@ def test_its_configuration_makes_it_again(kind):
             assert again.get_config()[name] == value
 
 
+@pytest.mark.thorough
 @EVERY
 def test_it_is_saved_with_the_model_and_training_goes_on(name, data, tmp_path, fixed_noise):
     x, y = data
@@ -252,6 +253,7 @@ def test_it_tells_the_shape_of_its_outputs(name, what):
         assert tuple(output.shape) == (2, *(size or 6 for size in expected))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", SINGLE)
 def test_it_is_distributed_over_time(name, data):
     x, y = data

@@ -19,6 +19,7 @@ def mixed(layer, classes):
     return numpy(layer({"images": images, "labels": rows}, training=True)["labels"])
 
 
+@pytest.mark.thorough
 @pytest.mark.tensorflow
 @EACH_OF_CLASSES
 @pytest.mark.parametrize("layer", MIXING, ids=["MixUp", "CutMix"])

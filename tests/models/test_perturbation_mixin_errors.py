@@ -138,6 +138,7 @@ def test_the_wrong_order_of_bases_raises():
             pass
 
 
+@pytest.mark.thorough
 def test_labels_of_an_array_are_checked_before_a_compiled_step():
     """Inside XLA nothing could raise; -1 stays no label."""
     x, y = make_problem()

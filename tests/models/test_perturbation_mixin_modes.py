@@ -70,6 +70,7 @@ def test_it_learns_on_two_replicas_with_compiled_kernels(problem, two_replicas):
     assert history["val_accuracy"][-1] > 0.6
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arguments", "batch_size"),
     [
@@ -93,6 +94,7 @@ def test_several_steps_at_once_and_accumulated_gradients(
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("wide", ["layers", "everything"])
 def test_it_trains_in_float64(problem, wide, fixed_draws):
     x, y = problem
