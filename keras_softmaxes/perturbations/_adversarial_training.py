@@ -21,8 +21,8 @@ class AdversarialTraining(Perturbation):
     Args:
         epsilon: the largest change of an entry of the inputs (its L-infinity norm), above 0.
             Goodfellow et al. take 0.25 for MNIST's pixels in [0, 1].
-        weight: a number of at least 0 or a schedule. Goodfellow et al. average the two losses; with 1
-            they are added, which is twice that.
+        weight: a number of at least 0 or a schedule. Goodfellow et al. average the two losses;
+            with 1 they are added, which is twice that.
         name: what the term is logged as in training.
 
     Raises:
