@@ -69,8 +69,9 @@ class Head(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check the shape of the features."""
-        is_shape = isinstance(input_shape, list | tuple)
-        is_shape = is_shape and not any(keras.tree.is_nested(size) for size in input_shape)
+        is_shape = isinstance(input_shape, list | tuple) and not any(
+            keras.tree.is_nested(size) for size in input_shape
+        )
         if not is_shape or len(input_shape) < 2 or input_shape[-1] is None:
             expected = "shape (batch, ..., features), as `Flatten` or a global pooling gives it"
             raise invalid("features", expected, f"a tensor of shape {input_shape}")
@@ -189,8 +190,7 @@ class LinearHead(Head):
         policies = {each.name: each.dtype_policy.name for each in quantized}
         adapted = [each for each in self.branches if each.lora_enabled]
         ranks = {each.name: [each.lora_rank, each.lora_alpha] for each in adapted}
-        changed = {name: each for name, each in (("quantized", policies), ("lora", ranks)) if each}
-        return {**config, **changed} if config else config
+        return {**config, "quantized": policies, "lora": ranks} if config else None
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Create the variables of the branches as they were, quantised, with LoRA, or neither."""
